@@ -1,0 +1,72 @@
+import type { Extent } from '../../domain/extent.ts';
+
+/**
+ * A disk of a source, as its tracker names it. `key` is stable over restarts (`disk0`, a QEMU drive's id, a file's path).
+ */
+export type SourceDisk = { readonly key: string; readonly sizeBytes: number };
+
+/**
+ * What changed on a disk since the last acknowledged capture.
+ *
+ * `everything-unknown`: the record of changes is missing, inconsistent or of another generation, so the disk needs a
+ * resynchronisation by hash scan; `why` is shown to people. A first capture is `everything-unknown` too.
+ */
+export type Changes =
+  | { readonly kind: 'extents'; readonly extents: readonly Extent[] }
+  | { readonly kind: 'everything-unknown'; readonly why: string };
+
+/** One disk inside a capture: the same instant for all disks of it. */
+export type CapturedDisk = {
+  readonly disk: SourceDisk;
+  /** Sorted, merged, rounded out to 64 KiB blocks, clipped to the disk's end. */
+  readonly changes: Changes;
+  /** Reads from the point-in-time view. Rejects with SnapshotBrokenError when the view had to be given up. */
+  read(offsetBytes: number, lengthBytes: number): Promise<Buffer>;
+  /** Extents that are known to hold only zeros need not be read; the rest is allocated. Sorted. */
+  allocated(): AsyncIterable<Extent>;
+};
+
+/**
+ * A point-in-time view of all disks of a machine, with what changed since the capture that was acknowledged last.
+ *
+ * Exactly one of `acknowledge` and `abandon` is called, once. Both give back what the view held (filters, fleece files).
+ * `acknowledge`: the changes are durable elsewhere; the next capture starts from this one.
+ * `abandon`: the changes stay recorded and appear again in the next capture (merged with newer ones).
+ */
+export type Capture = {
+  /** Wall clock of the agent's host just before the view was taken: no later write is in the view. */
+  readonly takenAtMs: number;
+  /** How long the machine stood still for it. */
+  readonly pauseMs: number;
+  readonly disks: readonly CapturedDisk[];
+  acknowledge(): Promise<void>;
+  abandon(): Promise<void>;
+};
+
+/**
+ * Follows the changes of one machine's disks.
+ *
+ * `generation` is the capture that the caller has made durable last (0: none). A tracker whose own record belongs to another
+ * generation must answer `everything-unknown`, never guess. Every tracker passes tests/agent/tracker-suite.ts.
+ */
+export type ChangeTracker = {
+  readonly kind: 'qemu-guest' | 'disk-image';
+  /** What a person is told about how changes are found, e.g. "QEMU dirty bitmaps" or "hash scan (no reflink here)". */
+  describe(): Promise<string>;
+  disks(): Promise<readonly SourceDisk[]>;
+  /** @throws SourceBusyError when no point-in-time view can be had (another writer holds the file). */
+  capture(generation: number): Promise<Capture>;
+  /** Forgets all tracking and leaves nothing behind in the source (protection is disabled). */
+  remove(): Promise<void>;
+  close(): Promise<void>;
+};
+
+/** The point-in-time view was given up so that the machine was not harmed; the capture is abandoned and tried again. */
+export class SnapshotBrokenError extends Error {
+  override name = 'SnapshotBrokenError';
+}
+
+/** The source cannot give a point-in-time view now; the message says who holds it. */
+export class SourceBusyError extends Error {
+  override name = 'SourceBusyError';
+}

@@ -1,0 +1,66 @@
+import type { RecoveryPointId } from './ids.ts';
+
+/** Crash-consistent: as after a power cut. Application-consistent: the guest was asked to flush first. */
+export type RecoveryPointKind = 'crash-consistent' | 'application-consistent';
+
+/**
+ * The life of a recovery point. Only an available one can be failed over to. Source: RELIABILITY 4.
+ *
+ * ```
+ * receiving ──▶ sealed ──▶ verified ──▶ available ──▶ expiring
+ *     │            └──────────┴──▶ damaged
+ * ```
+ * receiving: the agent has announced it, not all disks have passed the barrier;
+ * sealed: the signed manifest is in the vault; verified: its new segments were read back and authenticated;
+ * damaged: the read-back failed, so nobody may boot from it; expiring: being removed from the vault.
+ */
+export type RecoveryPointState = 'receiving' | 'sealed' | 'verified' | 'available' | 'damaged' | 'expiring';
+
+/** One state of a machine's disks that can be started again. Times are epoch milliseconds by the engine's clock. */
+export type RecoveryPoint = {
+  readonly id: RecoveryPointId;
+  readonly kind: RecoveryPointKind;
+  readonly state: RecoveryPointState;
+  readonly takenAtMs: number;
+};
+
+/** The newest point that can be failed over to, or undefined when there is none. */
+export function newestAvailable<Point extends RecoveryPoint>(points: readonly Point[]): Point | undefined {
+  return points
+    .filter((point) => point.state === 'available')
+    .reduce<Point | undefined>(
+      (newest, point) => (newest && newest.takenAtMs >= point.takenAtMs ? newest : point),
+      undefined,
+    );
+}
+
+/**
+ * The points that the policy no longer keeps, oldest first.
+ *
+ * The newest available point always stays, however old; so do points in use (a drill runs from them), and
+ * points that are not settled yet. A clock that jumped ahead can therefore never remove the last way back.
+ *
+ * @param inUse ids of points that a drill or a restore reads now
+ * Source: RELIABILITY I16
+ */
+export function expiredPoints<Point extends RecoveryPoint>(
+  points: readonly Point[],
+  retentionMs: number,
+  nowMs: number,
+  inUse: ReadonlySet<RecoveryPointId>,
+): Point[] {
+  const newest = newestAvailable(points);
+  return points
+    .filter((point) => point.state === 'available' || point.state === 'damaged')
+    .filter((point) => point !== newest && !inUse.has(point.id) && point.takenAtMs < nowMs - retentionMs)
+    .sort((a, b) => a.takenAtMs - b.takenAtMs);
+}
+
+/**
+ * Lag: now minus the time of the newest available recovery point, by the engine's clock. Undefined when there is no point:
+ * unknown is never zero.
+ */
+export function lagMs(points: readonly RecoveryPoint[], nowMs: number): number | undefined {
+  const newest = newestAvailable(points);
+  return newest === undefined ? undefined : Math.max(0, nowMs - newest.takenAtMs);
+}
