@@ -7,7 +7,7 @@ import {
   type MachineId,
   type RecoveryPointId,
 } from '../domain/ids.ts';
-import { positionSchema } from './point-manifest.ts';
+import { machineHardware, positionSchema } from './point-manifest.ts';
 
 /**
  * What agents, process servers, bots and `dr` say to the engine over HTTPS (443 in production), and what it answers.
@@ -42,7 +42,9 @@ export const guestReport = z.object({
   kind: z.enum(['qemu-guest', 'disk-image']),
   /** How changes of this guest are found, in words. */
   tracking: z.string().max(300),
+  /** In boot order. */
   disks: z.array(z.object({ key: z.string().min(1).max(200), sizeBytes: byteCount })).max(64),
+  hardware: machineHardware,
   /** Set when the guest cannot be protected; the reason is shown to people (A4). */
   unsupported: z.string().max(500).optional(),
 });

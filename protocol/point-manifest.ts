@@ -11,6 +11,14 @@ export const positionSchema = z.object({
   digest: digestText,
 });
 
+/** What a machine needs to be started again elsewhere; read from its hypervisor, or the defaults for a plain disk image. */
+export const machineHardware = z.object({
+  memoryBytes: z.number().int().min(1_048_576),
+  cpuCount: z.number().int().min(1).max(256),
+  firmware: z.enum(['bios', 'uefi']),
+});
+export type MachineHardware = z.infer<typeof machineHardware>;
+
 /**
  * What a `.pt` blob says: one recovery point of one machine, as the positions of all its disks at one instant.
  *
@@ -30,6 +38,8 @@ export const pointManifestSchema = z.object({
   takenAtMs: z.number().int().min(0),
   /** Why a person took it; empty for points that the policy took. */
   reason: z.string().max(500),
+  hardware: machineHardware,
+  /** In boot order: the first disk is the one that the machine starts from. */
   disks: z
     .array(
       z.object({

@@ -1,4 +1,5 @@
 import type { Extent } from '../../domain/extent.ts';
+import type { MachineHardware } from '../../protocol/point-manifest.ts';
 
 /**
  * A disk of a source, as its tracker names it. `key` is stable over restarts (`disk0`, a QEMU drive's id, a file's path).
@@ -53,7 +54,9 @@ export type ChangeTracker = {
   readonly kind: 'qemu-guest' | 'disk-image';
   /** What a person is told about how changes are found, e.g. "QEMU dirty bitmaps" or "hash scan (no reflink here)". */
   describe(): Promise<string>;
+  /** In boot order. */
   disks(): Promise<readonly SourceDisk[]>;
+  hardware(): Promise<MachineHardware>;
   /** @throws SourceBusyError when no point-in-time view can be had (another writer holds the file). */
   capture(generation: number): Promise<Capture>;
   /** Forgets all tracking and leaves nothing behind in the source (protection is disabled). */
