@@ -1,12 +1,26 @@
 import { defineConfig } from 'vitest/config';
 
+const unit = ['domain', 'protocol', 'bot', 'scenarios', 'house-rules'].map((folder) => `tests/${folder}/**/*.test.ts`);
+
 export default defineConfig({
   test: {
-    include: ['tests/**/*.test.ts'],
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
-    // Two cores: more files at once only makes the timing of the fault tests noisier.
+    // Two cores: more files at once only makes the fault tests slower, not the whole run faster.
     maxWorkers: 2,
     pool: 'forks',
+    reporters: process.env.CI === undefined ? ['default'] : ['default', ['json', { outputFile: 'tests/results.json' }]],
+    projects: [
+      // `npm run check`: pure code, no servers.
+      { test: { name: 'unit', include: unit, testTimeout: 20_000 } },
+      // Against real parts: Postgres, QEMU, Azurite, file systems.
+      {
+        test: {
+          name: 'parts',
+          include: ['tests/**/*.test.ts'],
+          exclude: unit,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
+    ],
   },
 });
