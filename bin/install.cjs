@@ -15,7 +15,7 @@ function packagesOf(file) {
 
 function isForThisMachine(entry) {
   const allows = (list, value) => !list || [].concat(list).includes(value);
-  const libc = process.report && process.report.getReport().header.glibcVersionRuntime ? 'glibc' : 'musl';
+  const libc = process.report?.getReport().header.glibcVersionRuntime ? 'glibc' : 'musl';
   return allows(entry.os, process.platform) && allows(entry.cpu, process.arch) && allows(entry.libc, libc);
 }
 
