@@ -102,4 +102,7 @@ try {
   console.error(`lifeboat: ${describeCauses(error)}`);
   if (error instanceof OutageError && error.nextStep !== undefined) console.error(`          ${error.nextStep}`);
   process.exitCode = 1;
+} finally {
+  // What --exit-with-parent waits on would keep a program that has ended, or failed, from ending.
+  process.stdin.destroy();
 }

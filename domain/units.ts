@@ -25,9 +25,10 @@ export function formatBytes(bytes: number): string {
 export function formatDuration(ms: number): string {
   if (ms < secondMs) return `${Math.max(0, Math.round(ms))} ms`;
   if (ms < 10 * secondMs) return `${(ms / secondMs).toFixed(1)} s`;
-  if (ms < minuteMs) return `${Math.round(ms / secondMs)} s`;
-  if (ms < hourMs) return twoUnits(ms, minuteMs, 'min', secondMs, 's');
-  if (ms < dayMs) return twoUnits(ms, hourMs, 'h', minuteMs, 'min');
+  // Each unit ends where rounding would fill it: `60 s` is `1 min`.
+  if (ms < minuteMs - secondMs / 2) return `${Math.round(ms / secondMs)} s`;
+  if (ms < hourMs - secondMs / 2) return twoUnits(ms, minuteMs, 'min', secondMs, 's');
+  if (ms < dayMs - minuteMs / 2) return twoUnits(ms, hourMs, 'h', minuteMs, 'min');
   return twoUnits(ms, dayMs, 'd', hourMs, 'h');
 }
 

@@ -1,16 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { OutageError } from '../domain/outage.ts';
+import { vaultLocation } from './vault/vault-location.ts';
 
 const absolutePath = z.string().startsWith('/', 'must be an absolute path');
-
-/** Where a vault's blobs are: the same words in the engine's and a process server's configuration. */
-export const vaultLocation = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('directory'), folder: absolutePath }),
-  /** Signed in with `@azure/identity`: managed identity, workload identity, service principal or `az login`. */
-  z.strictObject({ kind: z.literal('azure-blob'), containerUrl: z.url() }),
-]);
-export type VaultLocation = z.infer<typeof vaultLocation>;
 
 /** The engine's configuration file. Everything that it keeps itself lies below `stateFolder`. */
 export const engineConfig = z.strictObject({

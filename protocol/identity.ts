@@ -1,5 +1,4 @@
 import { createHash, X509Certificate } from 'node:crypto';
-import type { PeerCertificate } from 'node:tls';
 import { type AgentId, isId } from '../domain/ids.ts';
 import { assertNever } from '../domain/invariant.ts';
 
@@ -43,7 +42,7 @@ export function parseIdentityUri(uri: string): Identity | undefined {
  *
  * The caller must know that TLS verified the chain: this reads names, it proves nothing.
  */
-export function identityOf(certificate: Pick<PeerCertificate, 'subjectaltname'>): Identity | undefined {
+export function identityOf(certificate: { readonly subjectaltname?: string | undefined }): Identity | undefined {
   const text = certificate.subjectaltname;
   // Node quotes names with unusual characters; we issue none, and a quoted one could hide a separator.
   if (!text || text.includes('"')) return undefined;

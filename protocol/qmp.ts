@@ -64,8 +64,9 @@ const eventsKeptMax = 1024;
 const messageSchema = z.union([
   z.object({ QMP: z.looseObject({}) }),
   z.object({ event: z.string(), data: z.record(z.string(), z.unknown()).default({}) }),
-  z.object({ id: z.number(), return: z.unknown() }),
+  // Before the next one, which also fits an answer without a `return`.
   z.object({ id: z.number().optional(), error: z.object({ class: z.string(), desc: z.string() }) }),
+  z.object({ id: z.number(), return: z.unknown() }),
 ]);
 type Message = z.infer<typeof messageSchema>;
 
@@ -253,26 +254,27 @@ class Connection implements QmpConnection {
   }
 
   #take(line: string): void {
-    let json: unknown;
-    try {
-      json = JSON.parse(line);
-    } catch {
-      return this.#fail('QEMU sent a line that is not JSON');
-    }
-    const parsed = messageSchema.safeParse(json);
+    const parsed = messageSchema.safeParse(parseJson(line));
     if (parsed.success) this.#dispatch(parsed.data);
     else this.#fail('QEMU sent a message of an unknown form');
   }
 
   #dispatch(message: Message): void {
-    if ('QMP' in message) return this.#onGreeting();
-    if ('event' in message) return this.#keepEvent({ name: message.event, data: message.data });
+    if ('QMP' in message) this.#onGreeting();
+    else if ('event' in message) this.#keepEvent({ name: message.event, data: message.data });
+    else this.#answer(message);
+  }
+
+  #answer(message: Exclude<Message, { QMP: unknown } | { event: unknown }>): void {
     // An answer without our id, or that comes after its deadline, has nobody to go to.
     const pending = message.id === undefined ? undefined : this.#pending.get(message.id);
     if (pending === undefined || message.id === undefined) return;
     this.#pending.delete(message.id);
-    if (!('error' in message)) return pending.resolve(message.return);
-    pending.reject(new QmpError(pending.command, message.error.class, message.error.desc));
+    if ('error' in message) {
+      pending.reject(new QmpError(pending.command, message.error.class, message.error.desc));
+    } else {
+      pending.resolve(message.return);
+    }
   }
 
   #keepEvent(event: QmpEvent): void {
@@ -295,5 +297,14 @@ class Connection implements QmpConnection {
     for (const pending of this.#pending.values()) pending.reject(error);
     this.#pending.clear();
     this.#onEnded();
+  }
+}
+
+/** The parsed line; undefined (which fits no message) when it is not JSON. */
+function parseJson(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
   }
 }

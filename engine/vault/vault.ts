@@ -70,8 +70,12 @@ export type AppendOutcome =
 
 export type DiskReader = {
   readonly sizeBytes: number;
-  /** Rejects with OutageError when a frame is missing, changed or of another segment: never returns such bytes. */
-  read(offsetBytes: number, lengthBytes: number): Promise<Buffer>;
+  /**
+   * Rejects with OutageError when a frame is missing, changed or of another segment: never returns such bytes.
+   *
+   * @param allocate memory for the answer, which the caller recycles; a reader that has its own may answer with that
+   */
+  read(offsetBytes: number, lengthBytes: number, allocate?: (lengthBytes: number) => Buffer): Promise<Buffer>;
   /** Sorted runs of blocks that were ever written with something other than zeros; all else reads as zeros. */
   allocated(): readonly { readonly offsetBytes: number; readonly lengthBytes: number }[];
   close(): Promise<void>;

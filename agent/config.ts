@@ -1,0 +1,72 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { hostname, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { OutageError } from '../domain/outage.ts';
+import { gibibyte, mebibyte } from '../domain/units.ts';
+import { machineName } from '../protocol/control-api.ts';
+
+const absolutePath = z.string().startsWith('/', 'must be an absolute path');
+
+/** The agent's configuration file. */
+export const agentConfig = z.strictObject({
+  /** Identity, journals and spooled changes. On a file system with room for `spoolBytesMax`; never on the protected disks. */
+  stateFolder: absolutePath,
+  /** As the enrolment token names this host. */
+  hostName: machineName.default(() => hostname().slice(0, 63)),
+  engineUrl: z.url({ protocol: /^https$/ }),
+  /** One-time; needed only until the host is enrolled. */
+  enrolmentToken: z.string().max(2000).optional(),
+  /** Each socket `<name>.qmp` in it is the QMP monitor of the QEMU guest of that name, for the agent alone. */
+  guestFolder: absolutePath.optional(),
+  /** Machines whose disks are plain image files, in boot order. */
+  images: z
+    .array(z.strictObject({ name: machineName, paths: z.array(absolutePath).min(1).max(64) }))
+    .max(1000)
+    .default([]),
+  /** What waits for the process server may take this much disk; beyond it machines are compared anew. */
+  spoolBytesMax: z
+    .number()
+    .int()
+    .min(64 * mebibyte)
+    .default(4 * gibibyte),
+  /** What a guest may overwrite on one disk while a capture of it is read. */
+  fleeceBytesMax: z
+    .number()
+    .int()
+    .min(64 * mebibyte)
+    .default(4 * gibibyte),
+});
+export type AgentConfig = z.infer<typeof agentConfig>;
+
+/** Reads and checks the file; what is wrong is said with its place in it. */
+export async function readAgentConfig(file: string): Promise<AgentConfig> {
+  const parsed = agentConfig.safeParse(await readJson(file));
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'the file'}: ${issue.message}`);
+  throw new OutageError(`the configuration ${file} is wrong: ${problems.join('; ')}`, {
+    retryable: false,
+    nextStep: 'Correct these fields and start again.',
+  });
+}
+
+/** Unix sockets are made in it, whose paths may have only 107 bytes: a deep state folder gets a short one elsewhere. */
+export function workFolderOf(stateFolder: string): string {
+  const inside = join(stateFolder, 'work');
+  if (inside.length <= 80) return inside;
+  return join(tmpdir(), `lifeboat-agent-${createHash('sha256').update(stateFolder).digest('hex').slice(0, 12)}`);
+}
+
+async function readJson(file: string): Promise<unknown> {
+  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    const nextStep = 'Check the path after --config.';
+    throw new OutageError(`read the configuration ${file}`, { cause, retryable: false, nextStep });
+  });
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const nextStep = 'Correct it and start again.';
+    throw new OutageError(`the configuration ${file} is not JSON`, { cause, retryable: false, nextStep });
+  }
+}

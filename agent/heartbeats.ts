@@ -1,0 +1,69 @@
+import type { GuestReport, HeartbeatAnswer, HeartbeatRequest } from '../protocol/control-api.ts';
+import type { AssignedMachines } from './assigned-machines.ts';
+import type { ControlClient } from './control-client.ts';
+import type { AgentLog } from './machine-context.ts';
+import { backoffMs } from './replication-decision.ts';
+import { createWakeup } from './wakeup.ts';
+
+export type HeartbeatDeps = {
+  readonly client: Pick<ControlClient, 'heartbeat'>;
+  readonly machines: AssignedMachines;
+  readonly guests: () => Promise<GuestReport[]>;
+  readonly about: Pick<HeartbeatRequest, 'instanceId' | 'agentVersion' | 'hostName'>;
+  readonly onAnswer: (answer: HeartbeatAnswer) => void;
+  readonly monotonicMs: () => number;
+  readonly random: () => number;
+  readonly log: AgentLog;
+  readonly signal: AbortSignal;
+};
+
+/**
+ * Tells the engine what is, and takes what should be, until the signal comes. An engine that is away changes nothing: captures go on
+ * with what was assigned last. Another instance with our certificate stops us: two agents must not send one machine's changes.
+ */
+export async function runHeartbeats(deps: HeartbeatDeps): Promise<void> {
+  const wakeup = createWakeup(deps.signal);
+  let failureCount = 0;
+  while (!deps.signal.aborted) {
+    const startedAtMs = deps.monotonicMs();
+    let nextMs: number;
+    try {
+      nextMs = await beat(deps);
+      if (failureCount > 0) deps.log.info({ failureCount }, 'the engine answers again');
+      failureCount = 0;
+    } catch (error) {
+      failureCount += 1;
+      nextMs = backoffMs(failureCount, deps.random());
+      if (failureCount === 1 || failureCount % 20 === 0)
+        deps.log.warn({ err: error, failureCount }, 'a heartbeat failed');
+    }
+    await wakeup.wait(Math.max(50, nextMs - (deps.monotonicMs() - startedAtMs)));
+  }
+}
+
+/** How long a heartbeat that the engine refused waits: only a person can change that. */
+const refusedRetryMs = 15_000;
+
+async function beat(deps: HeartbeatDeps): Promise<number> {
+  const outcome = await deps.client.heartbeat({
+    ...deps.about,
+    guests: await deps.guests(),
+    machines: deps.machines.reports(),
+    doneRequests: deps.machines.doneRequests(),
+  });
+  switch (outcome.kind) {
+    case 'answered':
+      deps.onAnswer(outcome.answer);
+      await deps.machines.reconcile(outcome.answer.assignments);
+      return outcome.answer.nextHeartbeatMs;
+    case 'fenced':
+      await deps.machines.stop();
+      deps.log.warn({ message: outcome.message }, 'this agent was stopped by the engine and replicates nothing');
+      return refusedRetryMs;
+    case 'refused':
+      deps.log.warn({ message: outcome.message }, 'the engine refused the heartbeat');
+      return refusedRetryMs;
+    default:
+      return refusedRetryMs;
+  }
+}

@@ -1,0 +1,117 @@
+import { assertNever } from '../../domain/invariant.ts';
+import { initialReplicationLeftMs, percentDone } from '../../domain/protected-machine.ts';
+import { formatBytes } from '../../domain/units.ts';
+import type { MachineView, PointView } from '../../protocol/control-api.ts';
+import type { Progress, Tone } from '../card.ts';
+import { absoluteTime, age, relativeTime } from './time-words.ts';
+
+/** How urgent a machine is for whoever is on call, worst first. */
+export type Urgency = 'critical' | 'warning' | 'unknown' | 'none';
+const urgencyOrder: readonly Urgency[] = ['critical', 'warning', 'unknown', 'none'];
+
+export function urgencyOf(machine: MachineView): Urgency {
+  if (machine.protection.kind === 'not-protected') return 'none';
+  return machine.health.kind === 'healthy' ? 'none' : machine.health.kind;
+}
+
+/** Those that need somebody first, then by name. */
+export function worstFirst(machines: readonly MachineView[]): MachineView[] {
+  const rank = (machine: MachineView) => urgencyOrder.indexOf(urgencyOf(machine));
+  return [...machines].sort((a, b) => rank(a) - rank(b) || a.name.localeCompare(b.name, 'en', { numeric: true }));
+}
+
+export function toneOf(machines: readonly MachineView[]): Tone {
+  const urgencies = machines.map(urgencyOf);
+  if (urgencies.includes('critical')) return 'bad';
+  if (urgencies.includes('warning') || urgencies.includes('unknown')) return 'warning';
+  return machines.some((machine) => machine.protection.kind === 'initial-replication') ? 'working' : 'good';
+}
+
+/** `Enabled`, or `Enabled: Replicating 43 % · 12 MiB/s · 4 min left`: the two words of document A. Source: A6 */
+export function stateWords(machine: MachineView): string {
+  const { protection, replication, unsupported } = machine;
+  const paused = replication.kind === 'paused' ? ' · paused' : '';
+  switch (protection.kind) {
+    case 'not-protected':
+      return unsupported === null ? 'Not enabled' : 'Cannot be enabled';
+    case 'initial-replication':
+      return `Enabled: Replicating ${progressWords(replicationProgress(protection))}${paused}`;
+    case 'protected':
+      return `Enabled${paused}`;
+    default:
+      return assertNever(protection);
+  }
+}
+
+type InitialReplication = Extract<MachineView['protection'], { kind: 'initial-replication' }>;
+
+/** The initial replication as a progress bar; rate and time left only when they are known. */
+export function replicationProgress(state: InitialReplication): Progress {
+  const sizes = `${formatBytes(state.doneBytes)} of ${formatBytes(state.totalBytes)}`;
+  const isCopied = state.totalBytes > 0 && state.doneBytes >= state.totalBytes;
+  // The whole image alone does not protect: the first recovery point has to be available too. Source: A6
+  if (isCopied) return { percent: percentDone(state), label: `${sizes} · waiting for the first recovery point` };
+  const leftMs = initialReplicationLeftMs(state);
+  return {
+    percent: percentDone(state),
+    label: sizes,
+    ...(state.bytesPerSecond > 0 && { bytesPerSecond: state.bytesPerSecond }),
+    ...(leftMs !== undefined && { leftMs: Math.max(1000, leftMs) }),
+  };
+}
+
+/** `43 % · 12 MiB/s · 4 min left` */
+export function progressWords(progress: Progress): string {
+  const rate = progress.bytesPerSecond === undefined ? [] : [`${formatBytes(progress.bytesPerSecond)}/s`];
+  const left = progress.leftMs === undefined ? [] : [`${age(progress.leftMs)} left`];
+  return [`${progress.percent} %`, ...rate, ...left].join(' · ');
+}
+
+/** `12 s of 1 min`: the lag beside what the policy allows. Unknown is never zero. */
+export function lagWords(machine: MachineView): string {
+  if (machine.protection.kind === 'not-protected') return '–';
+  if (machine.lagMs === null) return '–';
+  const limit = machine.policy === null ? '' : ` of ${age(machine.policy.rpoThresholdMs)}`;
+  const isOver = machine.policy !== null && machine.lagMs > machine.policy.rpoThresholdMs;
+  return `${age(machine.lagMs)}${limit}${isOver ? ' (over)' : ''}`;
+}
+
+/** When the newest available point was taken. */
+export function newestPointWords(machine: MachineView, nowMs: number): string {
+  if (machine.newestPoint === null) return machine.protection.kind === 'not-protected' ? '–' : 'none yet';
+  return `${absoluteTime(machine.newestPoint.takenAtMs, nowMs)}, ${relativeTime(machine.newestPoint.takenAtMs, nowMs)}`;
+}
+
+/** `open, ends 18:02:33Z`: a drill is never forgotten in a status. */
+export function drillWords(machine: MachineView, nowMs: number): string {
+  const { drill } = machine;
+  if (drill === null || drill.state === 'closed') return '–';
+  switch (drill.state) {
+    case 'starting':
+      return 'starting';
+    case 'cleaning':
+      return 'being cleaned up';
+    case 'open':
+      return `open, ends ${absoluteTime(drill.expiresAtMs, nowMs)}`;
+    default:
+      return assertNever(drill.state);
+  }
+}
+
+/** What is wrong with a machine, as one sentence each; empty for a machine that is well. */
+export function troubleSentences(machine: MachineView, nowMs: number): string[] {
+  const sentences: string[] = [];
+  if (machine.protection.kind !== 'not-protected' && machine.health.kind !== 'healthy') {
+    sentences.push(`${machine.name}: ${machine.health.kind}: ${machine.health.message}`);
+  }
+  if (machine.replication.kind === 'paused') {
+    const until = `${absoluteTime(machine.replication.untilMs, nowMs)} (${relativeTime(machine.replication.untilMs, nowMs)})`;
+    sentences.push(`${machine.name}: paused until ${until}: ${machine.replication.reason}`);
+  }
+  return sentences;
+}
+
+/** `crash-consistent rp_7K3M9Q2WXA` */
+export function pointWords(point: PointView): string {
+  return `${point.kind} ${point.id}`;
+}

@@ -1,0 +1,234 @@
+import { assertNever } from '../../domain/invariant.ts';
+import { formatDuration } from '../../domain/units.ts';
+import { type PlanView, type RunView, routes } from '../../protocol/control-api.ts';
+import { type Button, type Card, type Field, shorten, type Table } from '../card.ts';
+import { countWords, pageOf, pageWords } from './machine-cards.ts';
+import { pointWords } from './machine-words.ts';
+import { absoluteTime, age, instant } from './time-words.ts';
+
+type RunStep = RunView['steps'][number];
+type RunResult = NonNullable<RunView['result']>;
+
+/**
+ * A run, drawn whole from what the engine knows of it: a lost or repeated update does no harm. Source: DESIGN 4
+ *
+ * @param drillEndsAtMs when the drill ends by itself, if the run opened one and the time is known
+ */
+export function runCard(run: RunView, nowMs: number, drillEndsAtMs?: number): Card {
+  switch (run.state) {
+    case 'active':
+      return activeCard(run, nowMs);
+    case 'failed':
+      return failedCard(run, nowMs);
+    case 'succeeded':
+      return run.result === null ? doneCard(run, nowMs) : drillCard(run, run.result, { nowMs, drillEndsAtMs });
+    default:
+      return assertNever(run.state);
+  }
+}
+
+/** `Test failover of vm-7` */
+function runName(run: RunView): string {
+  return run.kind === 'test-failover' ? `Test failover of ${run.machineName}` : `Cleanup of ${run.machineName}`;
+}
+
+function activeCard(run: RunView, nowMs: number): Card {
+  const done = run.steps.filter((step) => step.state === 'done').length;
+  const current = run.steps.find((step) => step.state === 'running') ?? run.steps.find(isPending);
+  const count = run.steps.length;
+  const label = current === undefined ? 'starting' : `${Math.min(done + 1, count)}/${count} ${current.name}`;
+  return {
+    title: `${runName(run)} · running for ${age(nowMs - run.startedAtMs)}`,
+    tone: 'working',
+    audience: 'channel',
+    progress: { percent: count === 0 ? 0 : Math.floor((100 * done) / count), label },
+    table: stepTable(run.steps),
+    footer: `${run.id} · asked for by ${run.requestedBy} · started ${absoluteTime(run.startedAtMs, nowMs)}`,
+  };
+}
+
+function isPending(step: RunStep): boolean {
+  return step.state === 'pending';
+}
+
+function stepTable(steps: readonly RunStep[]): Table {
+  return { columns: ['', 'Step', 'Took'], rows: steps.map((step) => [stepSign(step), step.name, stepTook(step)]) };
+}
+
+function stepSign(step: RunStep): string {
+  const signs = { pending: '·', running: '▸', done: '✓', failed: '✗', undone: '↶' } as const;
+  return signs[step.state];
+}
+
+function stepTook(step: RunStep): string {
+  if (step.state === 'undone') return 'undone';
+  if (step.state === 'failed') return 'failed';
+  if (step.startedAtMs === null || step.finishedAtMs === null) return '';
+  return formatDuration(step.finishedAtMs - step.startedAtMs);
+}
+
+/** What a drill has proved, and how it ends. */
+function drillCard(run: RunView, result: RunResult, times: { nowMs: number; drillEndsAtMs: number | undefined }): Card {
+  const name = run.machineName;
+  const copy = `the copy ${result.vmName} of ${name}`;
+  return {
+    title: `${runName(run)} · ${result.verified ? 'verified' : 'NOT verified'} · guest up after ${seconds(result.secondsToGuestUp)}`,
+    tone: result.verified ? 'good' : 'warning',
+    audience: 'channel',
+    fields: drillFields(result, times),
+    ...(result.consolePicture !== null && {
+      picture: {
+        path: result.consolePicture,
+        apiPath: routes.consolePicture.replace(':id', run.id),
+        altText: `Console of ${copy}, ${result.verified ? 'verified' : 'not verified'}`,
+      },
+    }),
+    copyLine: `cleanup ${name}`,
+    buttons: [{ label: 'Clean up', line: `cleanup ${name}`, style: 'primary' }, showButton(run)],
+    footer: `${run.id} · asked for by ${run.requestedBy} · ${name} itself kept running and replicating`,
+  };
+}
+
+function drillFields(result: RunResult, times: { nowMs: number; drillEndsAtMs: number | undefined }): Field[] {
+  const ends =
+    times.drillEndsAtMs === undefined
+      ? 'by itself, as the policy says, or now with the line below'
+      : `by itself ${instant(times.drillEndsAtMs, times.nowMs)}, or now with the line below`;
+  return [
+    { label: 'Point', value: `${pointWords(result.point)}, taken ${instant(result.point.takenAtMs, times.nowMs)}` },
+    { label: 'Data loss', value: `${age(result.pointAgeMs)}, if this had been a real failover` },
+    {
+      label: 'Boot check',
+      value: `${result.verified ? 'passed' : 'NOT passed'}: ${shorten(result.verification, 500)}`,
+    },
+    { label: 'Marker', value: result.marker === null ? 'none seen on the console' : shorten(result.marker, 300) },
+    { label: 'Machine', value: `${result.vmName}, in a network of its own (${result.accelerator})` },
+    { label: 'Ends', value: ends },
+  ];
+}
+
+function seconds(count: number): string {
+  return age(count * 1000);
+}
+
+function showButton(run: RunView): Button {
+  return { label: 'Steps', line: `show ${run.id}`, style: 'default' };
+}
+
+function doneCard(run: RunView, nowMs: number): Card {
+  const tookMs = (run.finishedAtMs ?? nowMs) - run.startedAtMs;
+  const isCleanup = run.kind === 'cleanup';
+  return {
+    title: `${runName(run)} · done in ${age(tookMs)}`,
+    tone: 'good',
+    audience: 'channel',
+    ...(isCleanup && {
+      text: [`The drill is over; its machine and its disk are gone. ${run.machineName} was not touched.`],
+    }),
+    ...(!isCleanup && { table: stepTable(run.steps) }),
+    footer: `${run.id} · asked for by ${run.requestedBy}`,
+  };
+}
+
+function failedCard(run: RunView, nowMs: number): Card {
+  const failedStep = run.steps.find((step) => step.state === 'failed');
+  const undone = run.steps.filter((step) => step.state === 'undone').length;
+  const where = failedStep === undefined ? '' : `It stopped at "${failedStep.name}". `;
+  const back = undone === 0 ? '' : `${countWords(undone, 'step')} ${undone === 1 ? 'was' : 'were'} undone. `;
+  return {
+    title: `${runName(run)} · FAILED after ${age((run.finishedAtMs ?? nowMs) - run.startedAtMs)}`,
+    tone: 'bad',
+    audience: 'channel',
+    text: [
+      shorten(run.failure ?? 'The engine gave no reason.', 1500),
+      `${where}${back}${run.machineName} itself was not touched.`,
+    ],
+    table: stepTable(run.steps),
+    buttons: [
+      { label: 'Status', line: `status ${run.machineName}`, style: 'default' },
+      { label: 'Recovery points', line: `points ${run.machineName}`, style: 'default' },
+    ],
+    footer: `${run.id} · asked for by ${run.requestedBy}`,
+  };
+}
+
+/** The run with its steps, for `show run_…`: the outcome first, then the steps that led to it. */
+export function runDetailCard(run: RunView, nowMs: number): Card {
+  const card = runCard(run, nowMs);
+  const { copyLine: _, buttons: __, ...kept } = card;
+  const isOpenEnded = run.state === 'succeeded';
+  return { ...(isOpenEnded ? kept : card), table: stepTable(run.steps) };
+}
+
+/** That a run has begun, for those who do not wait for it. */
+export function startedCard(runId: string, what: string): Card {
+  return {
+    title: `${what} · started`,
+    tone: 'working',
+    audience: 'channel',
+    text: [`The run is ${runId}; it goes on whether somebody watches or not.`],
+    copyLine: `show ${runId}`,
+    buttons: [{ label: 'Watch', line: `show ${runId}`, style: 'default' }],
+  };
+}
+
+/** What a test failover would do. Nothing has run; the plan is for exactly this point. */
+export function planCard(plan: PlanView, nowMs: number): Card {
+  const line = `failover ${plan.machineName} --test --point ${plan.point.id}`;
+  return {
+    title: `Test failover of ${plan.machineName} · dry run: nothing has been started`,
+    tone: 'neutral',
+    audience: 'asker',
+    fields: [
+      { label: 'Point', value: `${pointWords(plan.point)}, taken ${instant(plan.point.takenAtMs, nowMs)}` },
+      { label: 'Data loss', value: `${age(plan.pointAgeMs)}, if this were a real failover` },
+      { label: 'Machine', value: `${plan.vmName} on ${plan.target} (${plan.accelerator})` },
+      { label: 'Network', value: plan.network },
+      { label: 'Ends', value: `by itself after ${age(plan.expiresAfterMs)}` },
+      { label: 'Plan', value: `digest ${plan.digest.slice(0, 12)}` },
+    ],
+    table: { columns: ['', 'Step'], rows: plan.steps.map((step, index) => [String(index + 1), step]) },
+    copyLine: line,
+    buttons: [{ label: 'Start this drill', line, style: 'primary' }],
+  };
+}
+
+/** A page of `list runs`, newest first. */
+export function runListCard(
+  runs: readonly RunView[],
+  view: { page: number; state: string | undefined; nowMs: number },
+): Card {
+  const chosen = runs.filter((run) => view.state === undefined || run.state === view.state);
+  const newestFirst = [...chosen].sort((a, b) => b.startedAtMs - a.startedAtMs);
+  const shown = pageOf(newestFirst, view.page);
+  const filter = view.state === undefined ? '' : ` that ${view.state === 'active' ? 'are active' : view.state}`;
+  return {
+    title:
+      chosen.length === 0
+        ? `No runs${filter} yet`
+        : `${countWords(chosen.length, 'run')}${filter}${pageWords(view.page, chosen.length)}`,
+    tone: 'neutral',
+    audience: 'asker',
+    ...(shown.length > 0 && {
+      table: {
+        columns: ['Started', 'Run', 'What', 'Outcome', 'By'],
+        rows: shown.map((run) => [
+          instant(run.startedAtMs, view.nowMs),
+          run.id,
+          runName(run),
+          outcomeWords(run, view.nowMs),
+          run.requestedBy,
+        ]),
+      },
+    }),
+    ...(shown.length === 0 && chosen.length > 0 && { footer: `There is no page ${view.page}.` }),
+  };
+}
+
+function outcomeWords(run: RunView, nowMs: number): string {
+  const tookMs = (run.finishedAtMs ?? nowMs) - run.startedAtMs;
+  if (run.state === 'active') return `running for ${age(tookMs)}`;
+  if (run.state === 'failed') return `failed after ${age(tookMs)}`;
+  if (run.result === null) return `done in ${age(tookMs)}`;
+  return run.result.verified ? `verified in ${age(tookMs)}` : 'not verified';
+}

@@ -1,0 +1,102 @@
+import { join } from 'node:path';
+import { startTerminal } from '../bot/main.ts';
+import { describeCauses, OutageError } from '../domain/outage.ts';
+import packageFile from '../package.json' with { type: 'json' };
+import { layoutOf, makeFolders } from './layout.ts';
+import { runOnce } from './once.ts';
+import { protectGuests } from './protect-guests.ts';
+import { forgetProcess, rememberedProcess, rememberProcess } from './running-process.ts';
+import { type Site, startSite } from './site.ts';
+import { ensureQemu } from './system-packages.ts';
+
+export type DemoOptions = {
+  readonly stateFolder: string;
+  /** Run one test failover, print what happened, and end. So it is without a terminal too. */
+  readonly once: boolean;
+};
+
+/** Runs the demo site until Ctrl-C, or for one test failover. Returns the exit code. */
+export async function runDemo(options: DemoOptions): Promise<number> {
+  const layout = layoutOf(options.stateFolder);
+  makeFolders(layout);
+  const ownFile = join(layout.processes, 'demo.process.json');
+  const other = rememberedProcess(ownFile);
+  if (other !== undefined && other.pid !== process.pid) {
+    console.error(`Lifeboat already runs from ${layout.state} (process ${other.pid}).`);
+    console.error('Stop that one with Ctrl-C, use `dr` to talk to it, or set LIFEBOAT_STATE to another folder.');
+    return 1;
+  }
+  rememberProcess(ownFile, process.pid);
+  const interrupted = interruption();
+  say(`Lifeboat ${packageFile.version} · everything is kept in ${layout.state}`);
+  let site: Site | undefined;
+  try {
+    const qemu = await ensureQemu(say);
+    if (qemu.kind === 'missing') {
+      say(qemu.why);
+      say('Going on without it: the demo replicates disk images, and a drill checks the disks without booting them.');
+    }
+    site = await startSite({ layout, hasQemu: qemu.kind !== 'missing', say: sayPart, onTrouble: sayTrouble });
+    const resumed = await protectGuests({ engine: site.engine, say, signal: interrupted.signal });
+    if (options.once || process.stdin.isTTY !== true) {
+      return await runOnce({
+        site,
+        layout,
+        hasQemu: qemu.kind !== 'missing',
+        resumed,
+        say,
+        signal: interrupted.signal,
+      });
+    }
+    await converse(site, interrupted);
+    return 0;
+  } catch (error) {
+    if (interrupted.signal.aborted) return 130;
+    console.error(`npm start failed: ${describeCauses(error)}`);
+    if (error instanceof OutageError && error.nextStep !== undefined) console.error(error.nextStep);
+    console.error(`The programs' logs are in ${layout.logs}.`);
+    return 1;
+  } finally {
+    say('Stopping everything that was started …');
+    await site?.stop();
+    await site?.engine.close();
+    forgetProcess(ownFile);
+    say('Stopped. The state is kept; the next start goes on from here.');
+  }
+}
+
+async function converse(site: Site, interrupted: AbortController): Promise<void> {
+  say('Type a command, as in chat: `failover vm-7 --test`, `status`, `help`. Ctrl-C stops everything.');
+  const terminal = startTerminal({
+    engine: site.engine,
+    input: process.stdin,
+    output: process.stdout,
+    isColored: process.stdout.isTTY === true && !process.env.NO_COLOR,
+    nowMs: () => Date.now(),
+    onInterrupt: () => interrupted.abort(),
+    firstLine: 'status',
+  });
+  interrupted.signal.addEventListener('abort', () => terminal.close(), { once: true });
+  await terminal.ended;
+}
+
+/** Ctrl-C and SIGTERM ask for an orderly stop; a second one is left to the system. */
+function interruption(): AbortController {
+  const controller = new AbortController();
+  const onSignal = () => controller.abort();
+  process.once('SIGINT', onSignal);
+  process.once('SIGTERM', onSignal);
+  return controller;
+}
+
+function say(line: string): void {
+  console.log(line);
+}
+
+function sayPart(line: string): void {
+  console.log(`  ✓ ${line}`);
+}
+
+function sayTrouble(message: string): void {
+  console.error(`  ! ${message}`);
+}

@@ -1,0 +1,65 @@
+import type { KeyObject } from 'node:crypto';
+import type { Role } from '../../domain/access.ts';
+import type { PlanView } from '../../protocol/control-api.ts';
+import type { CertificateAuthority, IssuedKeyPair } from '../certificate-authority.ts';
+import type { EnrolmentDeps } from '../enrolment.ts';
+import type { PointKeeper } from '../recovery-points.ts';
+import type { Store } from '../store/open.ts';
+
+/** What the control API and the schedule need of the durable jobs. */
+export type Workflow = {
+  /** Decides what a test failover would do; nothing runs. */
+  planTestFailover(request: {
+    readonly machineName: string;
+    /** `latest`, or a recovery point's id. */
+    readonly point: string;
+    readonly requestedBy: string;
+  }): Promise<PlanOutcome>;
+  /** Plans, then starts. The same idempotency key answers with the same run. */
+  startTestFailover(request: {
+    readonly machineName: string;
+    readonly point: string;
+    readonly requestedBy: string;
+    readonly idempotencyKey: string;
+  }): Promise<StartOutcome>;
+  startCleanup(request: {
+    readonly machineName: string;
+    readonly note: string;
+    readonly requestedBy: string;
+    readonly idempotencyKey: string;
+  }): Promise<StartOutcome>;
+};
+
+export type WorkflowRefusal = {
+  readonly kind: 'refused';
+  readonly message: string;
+  /** What the person may have meant, e.g. recovery points. */
+  readonly candidates?: readonly string[] | undefined;
+  readonly nextStep?: string | undefined;
+};
+export type PlanOutcome = { readonly kind: 'plan'; readonly plan: PlanView } | WorkflowRefusal;
+export type StartOutcome = { readonly kind: 'started'; readonly runId: string } | WorkflowRefusal;
+
+export type ApiDeps = {
+  readonly store: Store;
+  readonly points: PointKeeper;
+  readonly workflow: Workflow;
+  readonly enrolment: EnrolmentDeps;
+  readonly certificateAuthority: CertificateAuthority;
+  /** What a person may do, by the name in their certificate. */
+  readonly rolesOf: (name: string) => readonly Role[];
+  /** The engine's own certificate. */
+  readonly serverKey: IssuedKeyPair;
+  /** The Ed25519 key that signs replication grants. */
+  readonly grantKey: KeyObject;
+  /** URLs of the process servers, in the order in which agents try them. */
+  readonly processServers: readonly string[];
+  readonly heartbeatEveryMs: number;
+  /** Console pictures are read from below this folder only. */
+  readonly stateFolder: string;
+  readonly versions: { readonly engine: string; readonly vault: string; readonly accelerator: string };
+  /** Wall clock, for certificates; what expires in the database goes by the database's clock. */
+  readonly nowMs: () => number;
+  /** Errors of our own that the caller was only told of in general words. */
+  readonly onError: (error: unknown) => void;
+};

@@ -1,0 +1,84 @@
+import Fastify, { type FastifyError } from 'fastify';
+import { z } from 'zod';
+import { OutageError } from '../../domain/outage.ts';
+import { secureServerOptions } from '../tls.ts';
+import { addAgentRoutes } from './agent-routes.ts';
+import { authenticate } from './authentication.ts';
+import { addCommandRoutes } from './command-routes.ts';
+import type { ApiDeps } from './deps.ts';
+import { openApiOf } from './openapi.ts';
+import { addQueryRoutes } from './query-routes.ts';
+import { answer, refuse } from './reply.ts';
+import { createRouter, refusalOf } from './route.ts';
+
+/** The largest body: a heartbeat with a thousand guests of many disks. */
+const bodyBytesMax = 8 * 1024 * 1024;
+
+export type Api = ReturnType<typeof createApi>;
+
+/**
+ * The control API over TLS 1.3 with client certificates. Only enrolment is open to callers without one.
+ *
+ * `routes` are all routes that the server really has, as the server says itself; tests call each of them with the wrong certificates.
+ */
+export function createApi(deps: ApiDeps) {
+  const app = Fastify({
+    https: secureServerOptions(deps.serverKey, 'if-offered'),
+    bodyLimit: bodyBytesMax,
+    connectionTimeout: 120_000,
+    requestTimeout: 30_000,
+    keepAliveTimeout: 65_000,
+    forceCloseConnections: true,
+    exposeHeadRoutes: false,
+    logger: false,
+  });
+  const served: { readonly method: string; readonly url: string }[] = [];
+  app.addHook('onRoute', ({ method, url }) => {
+    for (const one of [method].flat()) served.push({ method: one, url });
+  });
+  const router = createRouter(app, deps);
+  addAgentRoutes(router, deps);
+  addQueryRoutes(router, deps);
+  addCommandRoutes(router, deps);
+  router.add({
+    method: 'GET',
+    url: '/openapi.json',
+    summary: 'This description',
+    access: 'person',
+    answer: z.record(z.string(), z.unknown()),
+    handle: async () => answer(openApiOf(router.descriptions, deps.versions.engine)),
+  });
+  app.setNotFoundHandler(async (request, reply) => {
+    const caller = await authenticate(deps, request, 'person').catch((error: unknown) => refusalOf(error, deps));
+    const refusal = caller.kind === 'refusal' ? caller : refuse('unknown-target', 'There is no such route.');
+    return reply.code(refusal.status).send(refusal.body);
+  });
+  app.setErrorHandler(async (error: FastifyError, _request, reply) => {
+    const isCallers = error.statusCode !== undefined && error.statusCode < 500;
+    const refusal = isCallers
+      ? { ...refuse('bad-request', error.message), status: error.statusCode }
+      : refusalOf(error, deps);
+    return reply.code(refusal.status ?? 400).send(refusal.body);
+  });
+  return {
+    routes: served as readonly { readonly method: string; readonly url: string }[],
+    server: app.server,
+    /** @throws OutageError when the port cannot be had */
+    async listen(at: {
+      readonly host: string;
+      readonly port: number;
+    }): Promise<{ readonly url: string; readonly port: number }> {
+      await app.listen(at).catch((cause: unknown) => {
+        throw new OutageError(`listen on ${at.host}:${at.port} for the control API`, {
+          cause,
+          retryable: true,
+          nextStep: 'Another program may use the port; choose another one in the configuration.',
+        });
+      });
+      const address = app.server.address();
+      const port = typeof address === 'object' && address !== null ? address.port : at.port;
+      return { url: `https://${at.host}:${port}`, port };
+    },
+    close: () => app.close(),
+  };
+}

@@ -1,0 +1,140 @@
+import { createPublicKey } from 'node:crypto';
+import { mkdir, open, rename, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { hourMs } from '../domain/units.ts';
+import type { Identity } from '../protocol/identity.ts';
+import {
+  type CertificateAuthority,
+  createCertificateAuthority,
+  type IssuedKeyPair,
+  loadCertificateAuthority,
+} from './certificate-authority.ts';
+import type { EngineConfig } from './config.ts';
+import { createVault, type OpenVault, openVault } from './vault/open-vault.ts';
+import { createVaultKeys, keyEncryptionKeyFile, loadVaultKeys, type VaultKeys } from './vault/vault-keys.ts';
+import { openBlobStore, type VaultLocation } from './vault/vault-location.ts';
+
+/** Where the engine keeps what is its own, below the state folder. */
+export function foldersOf(config: EngineConfig) {
+  const inState = (...parts: string[]) => join(config.stateFolder, ...parts);
+  return {
+    keys: inState('keys'),
+    certificateAuthority: inState('certificate-authority'),
+    people: inState('people'),
+    processServer: inState('process-server'),
+    /** Drills while they run, and the console pictures that stay. */
+    target: inState('engine'),
+    anchors: inState('engine', 'vault-anchors.json'),
+  };
+}
+
+export type Installation = {
+  readonly certificateAuthority: CertificateAuthority;
+  readonly keys: VaultKeys;
+  readonly vault: OpenVault;
+  readonly serverKey: IssuedKeyPair;
+};
+
+/**
+ * Makes what a first start needs and finds it again at every later one: certificate authority, vault keys, the vault itself, and fresh
+ * certificates for the engine, the local process server and the local administrator. Nothing that is there is ever replaced but certificates.
+ */
+export async function prepareInstallation(config: EngineConfig, nowMs: number): Promise<Installation> {
+  const folders = foldersOf(config);
+  for (const folder of [folders.people, folders.processServer, folders.target]) {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+  }
+  const certificateAuthority =
+    (await loadCertificateAuthority(folders.certificateAuthority)) ??
+    (await createCertificateAuthority(folders.certificateAuthority, nowMs));
+  const keys = await ensureKeys(folders.keys);
+  const vault = await ensureVault(config.vault, keys);
+  const hostNames = [new URL(config.url).hostname];
+  const serverKey = await certificateAuthority.issueKeyPair(
+    { kind: 'engine', name: config.name },
+    { nowMs, hostNames },
+  );
+  await writeLocalCredentials(config, { certificateAuthority, keys, nowMs });
+  return { certificateAuthority, keys, vault, serverKey };
+}
+
+/** Only the very first start makes keys: afterwards a missing key is a loss that a new one would hide. */
+async function ensureKeys(folder: string): Promise<VaultKeys> {
+  const isThere = await stat(join(folder, keyEncryptionKeyFile)).then(
+    () => true,
+    () => false,
+  );
+  return isThere ? loadVaultKeys(folder) : createVaultKeys(folder);
+}
+
+/** Opens the vault; makes it when its store is empty. A vault of another key is an error of `openVault`. */
+async function ensureVault(location: VaultLocation, keys: VaultKeys): Promise<OpenVault> {
+  const store = await openBlobStore(location, 'create');
+  for await (const _ of store.list('v1/')) return openVault({ store, keys });
+  return createVault({ store, keys });
+}
+
+type LocalCredentials = {
+  readonly certificateAuthority: CertificateAuthority;
+  readonly keys: VaultKeys;
+  readonly nowMs: number;
+};
+
+/**
+ * Writes new certificates for the programs and the person on the engine's own host. They live a week, so the engine
+ * calls this at every start and twice a day.
+ */
+export async function writeLocalCredentials(config: EngineConfig, local: LocalCredentials): Promise<void> {
+  const folders = foldersOf(config);
+  const admin = await issue(local, { kind: 'person', name: 'admin' });
+  const adminFiles = await writeKeyPair(folders.people, 'admin', admin);
+  await writeDurably(
+    join(folders.people, 'admin.json'),
+    `${JSON.stringify({ engineUrl: config.url, name: 'admin', ...adminFiles }, null, 2)}\n`,
+  );
+  await writeKeyPair(
+    folders.processServer,
+    'server',
+    await issue(local, { kind: 'process-server', name: config.name }),
+  );
+  if (local.keys.signingKey !== undefined) {
+    const publicKey = createPublicKey(local.keys.signingKey).export({ type: 'spki', format: 'pem' });
+    await writeDurably(join(folders.processServer, 'grant-public-key.pem'), String(publicKey));
+  }
+}
+
+export const credentialRenewalMs = 12 * hourMs;
+
+function issue(local: LocalCredentials, identity: Identity): Promise<IssuedKeyPair> {
+  return local.certificateAuthority.issueKeyPair(identity, { nowMs: local.nowMs });
+}
+
+async function writeKeyPair(folder: string, name: string, pair: IssuedKeyPair) {
+  const files = {
+    certificateFile: join(folder, `${name}.crt`),
+    keyFile: join(folder, `${name}.key`),
+    certificateAuthorityFile: join(folder, 'certificate-authority.crt'),
+  };
+  await writeDurably(files.keyFile, pair.privateKey);
+  await writeDurably(files.certificateFile, pair.certificate);
+  await writeDurably(files.certificateAuthorityFile, pair.certificateAuthority);
+  return files;
+}
+
+async function writeDurably(path: string, text: string): Promise<void> {
+  const unfinished = `${path}.unfinished`;
+  const file = await open(unfinished, 'w', 0o600);
+  try {
+    await file.writeFile(text);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(unfinished, path);
+  const folder = await open(dirname(path), 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}

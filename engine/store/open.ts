@@ -1,0 +1,152 @@
+import { drizzle } from 'drizzle-orm/node-postgres';
+import { Pool, type PoolClient } from 'pg';
+import { OutageError } from '../../domain/outage.ts';
+import { asOutage, type Database, databaseNowMs } from './database.ts';
+import { listenForEvents } from './listen.ts';
+import { migrateDatabase } from './migrate.ts';
+
+/** The engine's Postgres. All its methods throw OutageError (retryable) when the server does not answer. */
+export type Store = {
+  /** The server, without any password. */
+  readonly description: string;
+  /** For people, e.g. `PostgreSQL 18.4`. */
+  readonly version: string;
+  /** Statements that need no common transaction. */
+  read<T>(work: (db: Database) => Promise<T>): Promise<T>;
+  /** One transaction: all of it or nothing. Keep other waiting out of it; write events last (see events.ts). */
+  write<T>(work: (db: Database) => Promise<T>): Promise<T>;
+  /**
+   * Does the work only when no other engine does work of this name now; `not-free` when one does.
+   * The lock goes with the connection, so that a dead engine gives it back at once.
+   */
+  alone<T>(name: string, work: () => Promise<T>): Promise<T | 'not-free'>;
+  nowMs(): Promise<number>;
+  /** Calls back when an event was committed by any engine. It may be called too often; returns the way to stop. */
+  onEvent(listener: () => void): () => void;
+  close(): Promise<void>;
+};
+
+const poolSizeMax = 10;
+/** Locks have their own few connections: work under a lock can then never wait for itself. */
+const lockPoolSizeMax = 4;
+const connectTimeoutMs = 5000;
+const statementTimeoutMs = 30_000;
+
+/**
+ * Connects, checks that the server keeps what it has acknowledged, and brings the tables up to date.
+ *
+ * @throws OutageError when the server does not answer (retryable), is too old, or has a setting that can lose a commit
+ */
+export async function openStore(deps: {
+  connectionString: string;
+  onTrouble?: (error: Error) => void;
+}): Promise<Store> {
+  const description = describeServer(deps.connectionString);
+  const pool = boundedPool(deps, poolSizeMax);
+  const lockPool = boundedPool(deps, lockPoolSizeMax);
+  const db: Database = drizzle(pool);
+  const attempt = <T>(work: () => Promise<T>) =>
+    work().catch((error: unknown) => {
+      throw asOutage(error, description);
+    });
+  const version = await attempt(() => prepare(pool, description)).catch(async (error: unknown) => {
+    await Promise.all([pool.end(), lockPool.end()]);
+    throw error;
+  });
+  const listening = listenForEvents(deps.connectionString);
+  return {
+    description,
+    version,
+    read: (work) => attempt(() => work(db)),
+    write: (work) => attempt(() => db.transaction(work)),
+    alone: (name, work) => attempt(() => withLock(lockPool, name, work)),
+    nowMs: () => attempt(() => databaseNowMs(db)),
+    onEvent: listening.onEvent,
+    close: async () => {
+      await listening.close();
+      await Promise.all([pool.end(), lockPool.end()]);
+    },
+  };
+}
+
+function boundedPool(deps: { connectionString: string; onTrouble?: (error: Error) => void }, max: number): Pool {
+  const pool = new Pool({
+    connectionString: deps.connectionString,
+    max,
+    connectionTimeoutMillis: connectTimeoutMs,
+    idleTimeoutMillis: 30_000,
+    statement_timeout: statementTimeoutMs,
+    idle_in_transaction_session_timeout: 60_000,
+    application_name: 'lifeboat-engine',
+  });
+  // An idle connection that breaks is not an error of anybody's statement: the next statement opens another one or says why not.
+  pool.on('error', (error) => deps.onTrouble?.(error));
+  return pool;
+}
+
+async function prepare(pool: Pool, description: string): Promise<string> {
+  const client = await pool.connect();
+  try {
+    const version = await checkServer(client, description);
+    await migrateDatabase(client);
+    return version;
+  } finally {
+    client.release();
+  }
+}
+
+/** Settings that let Postgres acknowledge a commit and lose it in a power cut. */
+const settingsThatKeepCommits = ['fsync', 'full_page_writes', 'synchronous_commit'] as const;
+const oldestVersion = 150_000;
+
+async function checkServer(client: PoolClient, description: string): Promise<string> {
+  const { rows } = await client.query<{ name: string; setting: string }>(
+    'select name, setting from pg_settings where name = any($1)',
+    [[...settingsThatKeepCommits, 'server_version', 'server_version_num']],
+  );
+  const settings = new Map(rows.map((row) => [row.name, row.setting]));
+  if (Number(settings.get('server_version_num')) < oldestVersion) {
+    throw new OutageError(
+      `Postgres at ${description} is version ${settings.get('server_version')}; 15 or newer is needed`,
+      {
+        retryable: false,
+        nextStep: 'Upgrade the server, or give the connection string of a newer one.',
+      },
+    );
+  }
+  const unsafe = settingsThatKeepCommits.filter((name) => settings.get(name) === 'off');
+  if (unsafe.length > 0) {
+    throw new OutageError(`Postgres at ${description} runs with ${unsafe.map((name) => `${name}=off`).join(', ')}`, {
+      retryable: false,
+      nextStep:
+        `A power cut could lose recovery points that were reported as safe. Set ${unsafe.map((name) => `${name} = on`).join(', ')} ` +
+        'in postgresql.conf (also look for ALTER SYSTEM, ALTER DATABASE and ALTER ROLE), restart the server, then start again.',
+    });
+  }
+  return `PostgreSQL ${settings.get('server_version')}`;
+}
+
+async function withLock<T>(pool: Pool, name: string, work: () => Promise<T>): Promise<T | 'not-free'> {
+  const client = await pool.connect();
+  let broken: Error | undefined;
+  client.on('error', (error: Error) => {
+    broken = error;
+  });
+  try {
+    const { rows } = await client.query<{ taken: boolean }>(
+      'select pg_try_advisory_lock(hashtextextended($1, 0)) as taken',
+      [name],
+    );
+    if (rows[0]?.taken !== true) return 'not-free';
+    return await work();
+  } finally {
+    // A closed connection gives the lock back in every case, also when the statement that would do it cannot be sent.
+    client.release(broken ?? true);
+  }
+}
+
+function describeServer(connectionString: string): string {
+  if (!URL.canParse(connectionString)) return 'the given connection string';
+  const url = new URL(connectionString);
+  return `${url.searchParams.get('host') ?? url.host}${url.pathname}`;
+}

@@ -1,0 +1,183 @@
+import type { DiskId } from '../../domain/ids.ts';
+import { invariant } from '../../domain/invariant.ts';
+import { type Position, samePosition } from '../../domain/position.ts';
+import { diskNames, parseBlobName } from './blob-names.ts';
+import { findStoredBatch, follow, type LogDeps, type LogTail, refreshTail, segmentAt } from './disk-log.ts';
+import { applyNewer, type DiskMap, mapMemoryBytes } from './disk-map.ts';
+import { loadDiskMap } from './disk-view.ts';
+import { writeMap } from './map-checkpoint.ts';
+import { readSegment } from './segment-reads.ts';
+import { blocksOfBatch, plainHeader, type SegmentWriteDeps, writeSegment } from './segment-writer.ts';
+import type { AppendOutcome, ChangeBatch } from './vault.ts';
+
+export type DiskStateDeps = LogDeps & SegmentWriteDeps & { readonly mapBytesMax: number };
+
+/** What this process knows of the vault's disks: the newest position of each and, when there is room, its newest map. */
+export type DiskStates = {
+  position(diskId: DiskId): Promise<Position>;
+  append(diskId: DiskId, batch: ChangeBatch): Promise<AppendOutcome>;
+  /** The map at the newest position; only to be read, and not after the next `await`. */
+  newestMap(diskId: DiskId): Promise<DiskMap>;
+  /** The remembered map if it is at that position. */
+  rememberedMap(diskId: DiskId, at: Position): DiskMap | undefined;
+  forget(diskId: DiskId): void;
+};
+
+type DiskState = {
+  tail: LogTail | undefined;
+  map: DiskMap | undefined;
+  /** Sequence of the newest stored map; undefined: not looked up yet. */
+  mapSequence: number | undefined;
+  /** The end of the queue of work on this disk: one thing after the other. */
+  queue: Promise<unknown>;
+};
+
+const segmentsPerMap = 64;
+/** Larger maps are stored more rarely: at most this many bytes of map for each segment, on average. */
+const mapBytesPerSegment = 65_536;
+/** Attempts when other process servers keep taking the next name. */
+const appendAttemptsMax = 3;
+
+export function createDiskStates(deps: DiskStateDeps): DiskStates {
+  const states = new Map<DiskId, DiskState>();
+  function stateOf(diskId: DiskId): DiskState {
+    const state = states.get(diskId) ?? {
+      tail: undefined,
+      map: undefined,
+      mapSequence: undefined,
+      queue: Promise.resolve(),
+    };
+    // Last used last: the maps of disks at the front are given up first.
+    states.delete(diskId);
+    states.set(diskId, state);
+    return state;
+  }
+  function inTurn<Result>(diskId: DiskId, action: (state: DiskState) => Promise<Result>): Promise<Result> {
+    const state = stateOf(diskId);
+    const result = state.queue.then(() => action(state));
+    state.queue = result.catch(() => undefined);
+    return result;
+  }
+  return {
+    position: (diskId) => inTurn(diskId, async (state) => (await refresh(deps, diskId, state)).position),
+    append: (diskId, batch) => inTurn(diskId, (state) => append(deps, { diskId, state }, batch)),
+    newestMap: (diskId) =>
+      inTurn(diskId, async (state) => {
+        await refresh(deps, diskId, state);
+        const map = await mapOf(deps, diskId, state);
+        giveUpMaps(states, diskId, deps.mapBytesMax);
+        return map;
+      }),
+    rememberedMap(diskId, at) {
+      const map = states.get(diskId)?.map;
+      return map !== undefined && samePosition(map.position, at) ? map : undefined;
+    },
+    forget(diskId) {
+      const state = states.get(diskId);
+      if (state === undefined) return;
+      state.map = undefined;
+      state.tail = undefined;
+    },
+  };
+}
+
+async function refresh(deps: DiskStateDeps, diskId: DiskId, state: DiskState): Promise<LogTail> {
+  const tail = await refreshTail(deps, diskId, state.tail);
+  // A new listing may show that segments in the map were coalesced; building it again is rare and cheap enough.
+  const relisted = state.tail !== undefined && tail.listedAtMs !== state.tail.listedAtMs;
+  const moved = state.map !== undefined && !samePosition(state.map.position, tail.position);
+  if (moved || relisted) state.map = undefined;
+  state.tail = tail;
+  return tail;
+}
+
+async function mapOf(deps: DiskStateDeps, diskId: DiskId, state: DiskState): Promise<DiskMap> {
+  const at = state.tail?.position;
+  invariant(at, 'the tail is read before the map');
+  state.map ??= await loadDiskMap(deps, diskId, at);
+  return state.map;
+}
+
+type Target = { readonly diskId: DiskId; readonly state: DiskState };
+
+async function append(deps: DiskStateDeps, { diskId, state }: Target, batch: ChangeBatch): Promise<AppendOutcome> {
+  for (let attempt = 0; attempt < appendAttemptsMax; attempt += 1) {
+    const tail = await refresh(deps, diskId, state);
+    if (!follow(tail.position, batch.previous) || batch.epoch < tail.position.epoch) {
+      return answerElsewhere(deps, diskId, { batch, tail });
+    }
+    await storeMapWhenDue(deps, { diskId, state });
+    const outcome = await writeSegment(deps, plainHeader(diskId, batch, tail.position), blocksOfBatch(batch));
+    if (outcome.kind === 'created') {
+      await takeIn(deps, { diskId, state }, outcome.position, batch.contentDigest);
+      return { kind: 'appended', position: outcome.position, storedBytes: outcome.storedBytes };
+    }
+  }
+  return { kind: 'position-mismatch', position: (await refresh(deps, diskId, state)).position };
+}
+
+async function answerElsewhere(
+  deps: DiskStateDeps,
+  diskId: DiskId,
+  { batch, tail }: { batch: ChangeBatch; tail: LogTail },
+): Promise<AppendOutcome> {
+  const isTail =
+    tail.position.epoch === batch.epoch &&
+    tail.position.sequence === batch.previous.sequence + 1 &&
+    tail.contentDigest === batch.contentDigest;
+  if (isTail) return { kind: 'already-there', position: tail.position };
+  const stored = await findStoredBatch(deps, diskId, batch);
+  if (stored !== undefined && batch.epoch === tail.position.epoch) return { kind: 'already-there', position: stored };
+  return { kind: 'position-mismatch', position: tail.position };
+}
+
+/** Only now, with the segment durable, does this process's memory move on. */
+async function takeIn(
+  deps: DiskStateDeps,
+  { diskId, state }: Target,
+  position: Position,
+  contentDigest: string,
+): Promise<void> {
+  invariant(state.tail, 'the tail is read before a segment is added');
+  state.tail = { ...state.tail, position, contentDigest };
+  if (state.map === undefined) return;
+  const map = state.map;
+  // Should reading it back fail, the map is built anew when it is needed next.
+  state.map = undefined;
+  const segment = await segmentAt(deps, diskId, position);
+  if (segment === undefined) return;
+  applyNewer(map, await readSegment(deps, segment));
+  state.map = map;
+}
+
+/** Before a segment rather than after it: when storing the map fails, the sender is told and tries again. */
+async function storeMapWhenDue(deps: DiskStateDeps, { diskId, state }: Target): Promise<void> {
+  const sequence = state.tail?.position.sequence ?? 0;
+  if (sequence < segmentsPerMap) return;
+  state.mapSequence ??= await newestMapSequence(deps, diskId);
+  if (sequence - state.mapSequence < segmentsPerMap) return;
+  const map = await mapOf(deps, diskId, state);
+  if (sequence - state.mapSequence < mapMemoryBytes(map) / mapBytesPerSegment) return;
+  await writeMap(deps, diskId, map);
+  state.mapSequence = sequence;
+}
+
+async function newestMapSequence(deps: DiskStateDeps, diskId: DiskId): Promise<number> {
+  let newest = 0;
+  for await (const { name } of deps.store.list(diskNames(deps.vaultId, diskId).mapFolder)) {
+    const parsed = parseBlobName(deps.vaultId, name);
+    if (parsed.kind === 'map') newest = Math.max(newest, parsed.sequence);
+  }
+  return newest;
+}
+
+function giveUpMaps(states: Map<DiskId, DiskState>, keep: DiskId, bytesMax: number): void {
+  let total = 0;
+  for (const { map } of states.values()) total += map === undefined ? 0 : mapMemoryBytes(map);
+  for (const [diskId, state] of states) {
+    if (total <= bytesMax) return;
+    if (diskId === keep || state.map === undefined) continue;
+    total -= mapMemoryBytes(state.map);
+    state.map = undefined;
+  }
+}

@@ -1,0 +1,179 @@
+import type { DiskId } from '../../domain/ids.ts';
+import type { PointManifest } from '../../protocol/point-manifest.ts';
+import { type BlobName, parseBlobName, vaultFileName, vaultFolder } from './blob-names.ts';
+import { createDiskKeys, readDiskKey } from './disk-keys.ts';
+import { mapFromFooters } from './disk-view.ts';
+import { covers, logListing } from './log-listing.ts';
+import { readMap } from './map-checkpoint.ts';
+import type { PointDeps } from './point-store.ts';
+import { isDamage, type SegmentReadDeps, type StoredSegment } from './segment-reads.ts';
+import { readTrashNote } from './trash-note.ts';
+import type { VaultAnchors, VaultFinding, VaultReport } from './vault.ts';
+import { readVaultFile } from './vault-file.ts';
+import type { VaultKeys } from './vault-keys.ts';
+import { anchorFindings, checkPoints, type StoredPoint } from './verify-points.ts';
+import { type CheckedSegments, checkSegments, finding, findingOf, linkTo } from './verify-segments.ts';
+
+export type VerifyDeps = Omit<SegmentReadDeps, 'diskKeys'> & { readonly keys: VaultKeys; readonly points: PointDeps };
+
+type ListedBlob = { readonly name: string; readonly sizeBytes: number; readonly parsed: BlobName };
+type Progress = (bytes: number) => void;
+
+/** Reads and authenticates every byte of the vault, with nothing remembered from before. */
+export async function verifyAll(
+  deps: VerifyDeps,
+  anchors: VaultAnchors,
+  onProgress: (doneBytes: number, totalBytes: number) => void,
+): Promise<VaultReport> {
+  const blobs: ListedBlob[] = [];
+  for await (const { name, sizeBytes } of deps.store.list(vaultFolder(deps.vaultId))) {
+    blobs.push({ name, sizeBytes, parsed: parseBlobName(deps.vaultId, name) });
+  }
+  const totalBytes = blobs.reduce((sum, blob) => sum + blob.sizeBytes, 0);
+  let doneBytes = 0;
+  const onRead: Progress = (bytes) => {
+    doneBytes += bytes;
+    onProgress(doneBytes, totalBytes);
+  };
+  const fileFindings = await checkVaultFile(deps, blobs, onRead);
+  const checked = await checkPoints(deps.points, pointsOf(blobs), onRead);
+  const diskFindings: VaultFinding[] = [];
+  for (const diskId of disksOf(blobs, checked.manifests)) {
+    const ofDisk = blobs.filter(({ parsed }) => 'diskId' in parsed && parsed.diskId === diskId);
+    diskFindings.push(...(await checkDisk(deps, { diskId, blobs: ofDisk, manifests: checked.manifests }, onRead)));
+  }
+  const strange = blobs.filter(({ parsed }) => parsed.kind === 'unknown');
+  const findings = [
+    ...fileFindings,
+    ...strange.map(({ name }) =>
+      finding(name, 'unreadable', 'This is nothing that the vault writes; recovery ignores it.'),
+    ),
+    ...checked.findings,
+    ...anchorFindings(deps.vaultId, anchors, checked),
+    ...diskFindings,
+  ];
+  const segmentCount = blobs.filter(({ parsed }) => parsed.kind === 'segment').length;
+  return { segmentCount, pointCount: checked.manifests.length, readBytes: doneBytes, findings: distinct(findings) };
+}
+
+async function checkVaultFile(
+  deps: VerifyDeps,
+  blobs: readonly ListedBlob[],
+  onRead: Progress,
+): Promise<VaultFinding[]> {
+  const name = vaultFileName(deps.vaultId);
+  try {
+    await readVaultFile(deps.store, deps.vaultId, deps.keys);
+    return [];
+  } catch (error) {
+    return [findingOf(name, error)];
+  } finally {
+    onRead(blobs.find((blob) => blob.name === name)?.sizeBytes ?? 0);
+  }
+}
+
+type DiskToCheck = {
+  readonly diskId: DiskId;
+  readonly blobs: readonly ListedBlob[];
+  readonly manifests: readonly PointManifest[];
+};
+
+async function checkDisk(deps: VerifyDeps, disk: DiskToCheck, onRead: Progress): Promise<VaultFinding[]> {
+  const { store, vaultId } = deps;
+  const keyDeps = { store, vaultId, keyEncryptionKey: deps.keys.keyEncryptionKey };
+  // Keys are unwrapped anew: one that is gone from the vault must not be found in memory.
+  const readDeps = { store, vaultId, diskKeys: createDiskKeys(keyDeps) };
+  const findings: VaultFinding[] = [];
+  const segments: StoredSegment[] = [];
+  for (const { name, sizeBytes, parsed } of disk.blobs) {
+    if (parsed.kind === 'segment') segments.push({ ...parsed, name, sizeBytes });
+    if (parsed.kind !== 'key' && parsed.kind !== 'trash') continue;
+    const check =
+      parsed.kind === 'key' ? readDiskKey(keyDeps, parsed.diskId, parsed.keyId) : readTrashNote(keyDeps, name);
+    await check.catch((error: unknown) => findings.push(findingOf(name, error)));
+    onRead(sizeBytes);
+  }
+  const checked = await checkSegments(readDeps, segments, onRead);
+  findings.push(...checked.findings, ...orderFindings(vaultId, disk, { segments, checked }));
+  for (const { name, sizeBytes, parsed } of disk.blobs) {
+    if (parsed.kind !== 'map') continue;
+    findings.push(...(await mapFindings(readDeps, disk.diskId, { name, segments })));
+    onRead(sizeBytes);
+  }
+  return findings;
+}
+
+type Log = { readonly segments: readonly StoredSegment[]; readonly checked: CheckedSegments };
+
+/** Checks that every segment follows one that is there, and that every point's position is there. */
+function orderFindings(vaultId: string, disk: DiskToCheck, { segments, checked }: Log): VaultFinding[] {
+  const listing = logListing(segments);
+  const search = { listing, checked };
+  const findings: VaultFinding[] = [];
+  for (const segment of segments) {
+    const ends = checked.sound.get(segment.name);
+    if (ends === undefined || ends.header.firstSequence === 1 || isCovered(segment, segments)) continue;
+    const position = ends.header.previous;
+    const link = linkTo(vaultId, disk.diskId, { ...search, position, viewSequence: Number.MAX_SAFE_INTEGER });
+    if (link.kind === 'broken' && link.finding !== undefined) findings.push(link.finding);
+  }
+  for (const manifest of disk.manifests) {
+    const position = manifest.disks.find(({ diskId }) => diskId === disk.diskId)?.position;
+    if (position === undefined || position.sequence === 0) continue;
+    const link = linkTo(vaultId, disk.diskId, { ...search, position, viewSequence: position.sequence });
+    if (link.kind === 'sound' || link.finding === undefined) continue;
+    const detail = `${link.finding.detail} Recovery point ${manifest.pointId} of ${manifest.machineName} needs it.`;
+    findings.push({ ...link.finding, detail });
+  }
+  return findings;
+}
+
+/** A segment inside a wider one was replaced by it and waits for its deletion; what was before it may be gone already. */
+function isCovered(segment: StoredSegment, segments: readonly StoredSegment[]): boolean {
+  return segments.some((other) => covers(other, segment));
+}
+
+/** A stored map must say the same as the footers, when the segments up to it are still there one by one. */
+async function mapFindings(
+  deps: SegmentReadDeps,
+  diskId: DiskId,
+  { name, segments }: { name: string; segments: readonly StoredSegment[] },
+): Promise<VaultFinding[]> {
+  try {
+    const stored = await readMap(deps, diskId, name);
+    const start = { diskId, at: stored.position, listing: logListing(segments) };
+    const rebuilt = await mapFromFooters(deps, start).catch((error: unknown) => {
+      // Its segments were coalesced (or are damaged, which is reported there): nothing to compare with.
+      if (isDamage(error)) return undefined;
+      throw error;
+    });
+    if (rebuilt === undefined || rebuilt.digests.equals(stored.digests)) return [];
+    return [
+      finding(
+        name,
+        'unreadable',
+        'This stored map says something else than the segments. Delete it: it is only a shortcut.',
+      ),
+    ];
+  } catch (error) {
+    return [findingOf(name, error)];
+  }
+}
+
+function pointsOf(blobs: readonly ListedBlob[]): StoredPoint[] {
+  return blobs.flatMap(({ name, sizeBytes, parsed }) =>
+    parsed.kind === 'point' || parsed.kind === 'gone' ? [{ ...parsed, kind: parsed.kind, name, sizeBytes }] : [],
+  );
+}
+
+/** The disks that have a blob, and those that only a point speaks of: they were removed altogether. */
+function disksOf(blobs: readonly ListedBlob[], manifests: readonly PointManifest[]): ReadonlySet<DiskId> {
+  const stored = blobs.flatMap(({ parsed }) => ('diskId' in parsed ? [parsed.diskId] : []));
+  const named = manifests.flatMap((manifest) => manifest.disks.map(({ diskId }) => diskId));
+  return new Set([...stored, ...named]);
+}
+
+function distinct(findings: readonly VaultFinding[]): VaultFinding[] {
+  const byKey = new Map(findings.map((each) => [`${each.blob} ${each.problem}`, each]));
+  return [...byKey.values()];
+}

@@ -1,0 +1,196 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { DBOS } from '@dbos-inc/dbos-sdk';
+import type { RunId } from '../../domain/ids.ts';
+import { describeCauses, OutageError } from '../../domain/outage.ts';
+import { minuteMs, secondMs } from '../../domain/units.ts';
+import { openDrillOf, setDrill } from '../store/drills.ts';
+import { appendEvent } from '../store/events.ts';
+import { beatExecutor, liveExecutors, removeExecutor, renewExecutor, staleExecutors } from '../store/executors.ts';
+import { activeRuns, finishRun, type RunRecord } from '../store/runs.ts';
+import { deadNeighbours } from './executor-id.ts';
+import type { StepDeps } from './run-context.ts';
+import { runJob } from './run-job.ts';
+
+/** Raise it only with a change of the steps that running jobs cannot bear; a job is continued by engines of its own version only. */
+const applicationVersion = 'lifeboat-jobs-1';
+
+export type ExecutorDeps = StepDeps & {
+  /** Where DBOS keeps its own tables (schema `dbos`): the engine's database. */
+  readonly connectionString: string;
+  /** After so long a silence, by the database's clock, others take an engine's runs over. */
+  readonly silentForMs?: number;
+  readonly beatEveryMs?: number;
+};
+
+/** One engine process's part in carrying out runs. */
+export type Executor = {
+  /** Starts a run whose row is there. Starting it twice, on any engine, runs it once. */
+  start(runId: RunId): Promise<void>;
+  /** Looks for runs of dead engines now; it is done by itself every few beats. */
+  adopt(): Promise<void>;
+  stop(): Promise<void>;
+};
+
+const silentForMsDefault = 5 * secondMs;
+const beatEveryMsDefault = secondMs;
+const launchLimitMs = minuteMs;
+
+/** Starts to work on runs: new ones, and those that dead engines left. DBOS allows one executor in a process. */
+export async function startExecutor(given: Omit<ExecutorDeps, 'stopping'>): Promise<Executor> {
+  const stopping = new AbortController();
+  const deps: ExecutorDeps = { ...given, stopping: stopping.signal };
+  const job = DBOS.registerWorkflow((runId: RunId) => runJob(deps, runId), { name: 'lifeboat-run' });
+  configure(deps);
+  await deps.store.write((db) => beatExecutor(db, deps.executorId));
+  await launchAlone(deps);
+  const start = async (runId: RunId) => {
+    const handle = await DBOS.startWorkflow(job, { workflowID: runId })(runId);
+    // The run's row tells people how it ended; an error here is our own, and adopt() ends the run for it.
+    handle.getResult().catch((error: unknown) => deps.log.error(`${runId}: ${describeCauses(error)}`));
+  };
+  const adopt = () => adoptRuns(deps, start);
+  await adopt();
+  const beatingEnds = keepBeating(deps, adopt, stopping.signal);
+  return {
+    start,
+    adopt,
+    async stop() {
+      stopping.abort();
+      await beatingEnds();
+      await deps.store.write((db) => removeExecutor(db, deps.executorId));
+      await DBOS.shutdown();
+    },
+  };
+}
+
+function configure(deps: ExecutorDeps): void {
+  const { log } = deps;
+  DBOS.setConfig({
+    name: 'lifeboat',
+    systemDatabaseUrl: deps.connectionString,
+    systemDatabaseSchemaName: 'dbos',
+    systemDatabasePoolSize: 5,
+    applicationVersion,
+    executorID: deps.executorId,
+    // Each step logs what matters through ours; DBOS's chatter is for debugging.
+    logger: {
+      debug: (entry) => log.debug(String(entry)),
+      info: (entry) => log.debug(String(entry)),
+      warn: (entry) => log.warn(String(entry)),
+      error: (entry) => log.error(String(entry)),
+    },
+    enableOTLP: false,
+    listenQueues: [],
+    useListenNotify: false,
+    schedulerPollingIntervalMs: minuteMs,
+  });
+}
+
+/** Two engines that start on a fresh database must not both make DBOS's tables. */
+async function launchAlone(deps: ExecutorDeps): Promise<void> {
+  const deadlineMs = performance.now() + launchLimitMs;
+  while ((await deps.store.alone('launch of the job engine', () => DBOS.launch())) === 'not-free') {
+    if (performance.now() > deadlineMs) {
+      throw new OutageError('wait for another engine to make the job tables', {
+        retryable: true,
+        nextStep: 'Look for an engine that hangs while it starts, and stop it.',
+      });
+    }
+    await delay(100);
+  }
+}
+
+function keepBeating(deps: ExecutorDeps, adopt: () => Promise<void>, signal: AbortSignal): () => Promise<void> {
+  const beat = async () => {
+    let adoptFromMs = 0;
+    for (let count = 1; !signal.aborted; count += 1) {
+      await delay(deps.beatEveryMs ?? beatEveryMsDefault, undefined, { signal }).catch(() => undefined);
+      if (signal.aborted) return;
+      const mayAdopt = count % 2 === 0 && performance.now() >= adoptFromMs;
+      const outcome = await beatOnce(deps, mayAdopt ? adopt : undefined);
+      // Nobody could beat while the database was away: the others get time to be heard before they are taken for dead.
+      if (outcome === 'failed') adoptFromMs = performance.now() + (deps.silentForMs ?? silentForMsDefault);
+    }
+  };
+  const beating = beat();
+  return () => beating;
+}
+
+/** A beat that cannot reach the database is not an error of anybody: the next one tries again, and silence speaks for itself. */
+async function beatOnce(
+  deps: ExecutorDeps,
+  adopt: (() => Promise<void>) | undefined,
+): Promise<'beaten' | 'fenced' | 'failed'> {
+  try {
+    const renewed = await deps.store.write((db) => renewExecutor(db, deps.executorId));
+    if (renewed === 'fenced') {
+      deps.onFenced();
+      return 'fenced';
+    }
+    await adopt?.();
+    return 'beaten';
+  } catch (error) {
+    deps.log.warn(`engine heartbeat: ${describeCauses(error)}`);
+    return 'failed';
+  }
+}
+
+/** Continues what dead engines left. One engine at a time does it: resuming a job twice would take it from whoever just took it. */
+async function adoptRuns(deps: ExecutorDeps, start: (runId: RunId) => Promise<void>): Promise<void> {
+  const silentForMs = deps.silentForMs ?? silentForMsDefault;
+  const isWork = await deps.store.read(
+    async (db) => (await activeRuns(db)).length > 0 || (await staleExecutors(db, silentForMs)).length > 0,
+  );
+  if (!isWork) return;
+  await deps.store.alone('adoption of runs', async () => {
+    const alive = await buryTheDead(deps, silentForMs);
+    await resumeOrphans(deps, alive);
+    for (const run of await deps.store.read(activeRuns)) await settle(deps, run, start);
+  });
+}
+
+/** @returns ids of the engines that are left */
+async function buryTheDead(deps: ExecutorDeps, silentForMs: number): Promise<ReadonlySet<string>> {
+  return deps.store.write(async (db) => {
+    const silent = await staleExecutors(db, silentForMs);
+    const gone = deadNeighbours(deps.executorId, await liveExecutors(db, silentForMs));
+    for (const id of [...silent, ...gone]) {
+      // Its row is its licence: without it a paused engine that wakes up changes nothing (see noteInTransaction).
+      if (id !== deps.executorId) await removeExecutor(db, id);
+    }
+    return new Set([deps.executorId, ...(await liveExecutors(db, silentForMs))]);
+  });
+}
+
+/** Also jobs whose run has ended already: their engine died between the end of the run and its own note of it. */
+async function resumeOrphans(deps: ExecutorDeps, alive: ReadonlySet<string>): Promise<void> {
+  const pending = await DBOS.listWorkflows({ status: 'PENDING', loadInput: false, loadOutput: false });
+  for (const { workflowID, executorId } of pending) {
+    if (executorId !== undefined && alive.has(executorId)) continue;
+    deps.log.info(`${workflowID} was left by engine ${executorId}; it goes on`);
+    await DBOS.resumeWorkflow(workflowID);
+  }
+}
+
+/** A run without a job gets one; a run whose job has ended without it is ended. */
+async function settle(deps: ExecutorDeps, run: RunRecord, start: (runId: RunId) => Promise<void>): Promise<void> {
+  const job = await DBOS.getWorkflowStatus(run.id);
+  if (job === null) return start(run.id);
+  if (job.status === 'PENDING' || job.status === 'ENQUEUED' || job.status === 'DELAYED') return;
+  await abandon(deps, run, job.status);
+}
+
+/** The job ended and its run did not: our own fault. People are told, and what is left can be cleaned up. */
+async function abandon(deps: ExecutorDeps, run: RunRecord, status: string): Promise<void> {
+  const { id: runId, machineId, machineName } = run;
+  const failure =
+    `The job ended as ${status} without a result; this is a fault of Lifeboat, the engine's log says more. ` +
+    `Parts of it may still be there: run \`cleanup ${machineName}\`.`;
+  await deps.store.write(async (db) => {
+    // The job may have ended between the two reads: then its run has ended too, and that end counts.
+    if ((await finishRun(db, runId, { kind: 'failed', failure })) === 'was-finished') return;
+    const drill = await openDrillOf(db, machineId);
+    if (drill !== undefined) await setDrill(db, drill.id, { state: 'open' });
+    await appendEvent(db, { kind: 'run-failed', text: `${machineName}: ${failure}`, machineName, runId });
+  });
+}

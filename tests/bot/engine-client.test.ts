@@ -1,0 +1,166 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import type { ApiCall } from '../../bot/api-call.ts';
+import { createEngineClient, type EngineClient } from '../../bot/engine-client.ts';
+import { executeLine } from '../../bot/execute-line.ts';
+import { followRun } from '../../bot/run-follower.ts';
+import { describeCauses, OutageError } from '../../domain/outage.ts';
+import { type Handler, json, type LoopbackEngine, refused, startLoopbackEngine } from './loopback-engine.ts';
+import { drillRun, engineOf, verifiedRun, worlds } from './recorded-answers.ts';
+
+let folder: string;
+let engine: LoopbackEngine;
+let client: EngineClient;
+let handle: Handler;
+
+beforeEach(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'lifeboat-bot-'));
+  engine = await startLoopbackEngine(folder, (call, received) => handle(call, received));
+  client = createEngineClient(engine.connection, { timeoutMs: 5000 });
+});
+afterEach(async () => {
+  await client.close();
+  await engine.close();
+  await rm(folder, { recursive: true });
+});
+
+async function outageOf(promise: Promise<unknown>): Promise<OutageError> {
+  const error = await promise.then(() => undefined).catch((thrown: unknown) => thrown);
+  if (!(error instanceof OutageError)) throw new Error(`expected an outage, got ${String(error)}`);
+  return error;
+}
+
+const drill: ApiCall = { kind: 'testFailover', body: { machine: 'vm-7', point: 'latest', dryRun: false } };
+const started = json({ kind: 'run-started', runId: 'run_4F6H8J0KMN' });
+
+it('every call goes to its route and its answer is parsed', async () => {
+  const world = engineOf(worlds.well ?? { machines: [] });
+  const calls: ApiCall[] = [
+    { kind: 'whoami' },
+    { kind: 'version' },
+    { kind: 'machines' },
+    { kind: 'machine', name: 'vm-7' },
+    { kind: 'points', machine: 'vm-7' },
+    { kind: 'hosts' },
+    { kind: 'runs' },
+    { kind: 'run', id: verifiedRun.id },
+    { kind: 'enable', body: { machine: 'vm-8', policy: 'default' } },
+    { kind: 'pause', body: { machine: 'vm-7', forMs: 60_000, reason: 'x' } },
+    { kind: 'resume', body: { machine: 'vm-7' } },
+    { kind: 'resync', body: { machine: 'vm-7', reason: '' } },
+    { kind: 'bookmark', body: { machine: 'vm-7', reason: 'x' } },
+    drill,
+    { kind: 'cleanup', body: { machine: 'vm-7', note: '' } },
+  ];
+  for (const call of calls) {
+    const expected = await world.ask(call);
+    const { kind: _, ...wrapped } = expected;
+    handle = (seen) => {
+      expect(seen).toMatchObject(call);
+      return json(Object.values(wrapped)[0]);
+    };
+    expect(await client.ask(call, { idempotencyKey: 'key-12345' })).toEqual(expected);
+  }
+});
+
+it('an order whose answer got lost is sent again with the same key', async () => {
+  handle = () => (engine.received.length < 3 ? 'hang up' : started);
+  expect(await client.ask(drill, { idempotencyKey: 'key-12345' })).toMatchObject({ kind: 'order' });
+  expect(engine.received.map((one) => one.key)).toEqual(['key-12345', 'key-12345', 'key-12345']);
+});
+
+it('an engine that keeps hanging up is an outage after three attempts, with a next step', async () => {
+  handle = () => 'hang up';
+  const outage = await outageOf(client.ask({ kind: 'machines' }, {}));
+  expect(outage.nextStep).toContain('npm start');
+  expect(engine.received).toHaveLength(3);
+});
+
+it('a refusal is an answer', async () => {
+  handle = () => refused('refused', 'vm-7 already has a test failover open.');
+  expect(await client.ask(drill, { idempotencyKey: 'key-12345' })).toEqual({
+    kind: 'refusal',
+    refusal: { kind: 'refused', message: 'vm-7 already has a test failover open.', candidates: [], nextStep: null },
+  });
+});
+
+it.each([
+  ['half an answer', { status: 200, text: '[{"name":' }],
+  ['an answer of another version', { status: 200, text: '[{"name":"vm-7"}]' }],
+  ["a proxy's page", { status: 200, text: '<html>sign in</html>' }],
+  ['an error without our words', { status: 500, text: '{"message":"Internal Server Error"}' }],
+])('%s is an outage, never a wrong card', async (_, answer) => {
+  handle = () => answer;
+  const outage = await outageOf(client.ask({ kind: 'machines' }, {}));
+  expect(describeCauses(outage)).toContain("reading the engine's answer to machines");
+});
+
+it('an engine of another installation is not trusted', async () => {
+  const other = await mkdtemp(path.join(folder, 'other-'));
+  const stranger = await startLoopbackEngine(other, () => started);
+  const distrusting = createEngineClient({ ...engine.connection, engineUrl: stranger.connection.engineUrl });
+  const outage = await outageOf(distrusting.ask({ kind: 'whoami' }, {}));
+  expect(outage.nextStep).toContain('certificates do not match');
+  expect(stranger.received).toEqual([]);
+  await distrusting.close();
+  await stranger.close();
+});
+
+it('events come after a number', async () => {
+  const event = {
+    number: 8,
+    atMs: 1,
+    machineName: 'vm-7',
+    runId: null,
+    kind: 'protected',
+    text: 'vm-7 is now Enabled',
+  };
+  handle = (call) => json(call.kind === 'events' && call.after === 7 ? [event] : []);
+  expect(await client.events({ after: 7, waitMs: 60_000 }, {})).toEqual([event]);
+  expect(engine.received[0]?.path).toBe('/v1/events?after=7&waitMs=20000');
+});
+
+it('a run is followed across an engine that goes away and comes back', async () => {
+  const answers = ['run', 'hang up', 'hang up', 'hang up', 'end'];
+  handle = () => {
+    const answer = answers.shift();
+    if (answer === 'hang up') return 'hang up';
+    return json(answer === 'run' ? drillRun(2) : verifiedRun);
+  };
+  const seen: string[] = [];
+  const deps = { engine: client, nowMs: Date.now, signal: new AbortController().signal, pauseMs: 1 };
+  for await (const look of followRun(verifiedRun.id, deps)) {
+    seen.push(look.kind === 'seen' ? look.view.state : look.kind);
+  }
+  expect(seen).toEqual(['active', 'silent', 'succeeded']);
+});
+
+it('an engine that stays away ends the waiting as an outage', async () => {
+  let nowMs = 0;
+  handle = () => 'hang up';
+  const deps = { engine: client, nowMs: () => (nowMs += 200_000), signal: new AbortController().signal, pauseMs: 1 };
+  const follow = async () => {
+    for await (const look of followRun(verifiedRun.id, deps)) expect(look.kind).toBe('silent');
+  };
+  expect((await outageOf(follow())).retryable).toBe(true);
+});
+
+it('a raised signal ends the waiting and says that the run goes on', async () => {
+  const stopping = new AbortController();
+  handle = (call) => {
+    if (call.kind !== 'run') return started;
+    stopping.abort();
+    return json(drillRun(1));
+  };
+  const result = await executeLine('failover vm-7 --test', {
+    engine: client,
+    nowMs: Date.now,
+    newKey: () => 'key-12345',
+    signal: stopping.signal,
+    isWaiting: true,
+  });
+  expect(result.cards[0]?.title).toBe('Stopped waiting; what was started goes on');
+  expect(result.exitCode).toBe(0);
+});
