@@ -17,7 +17,7 @@ export type MappedSegment = {
 /**
  * What a `.map` holds: parallel lists, one element for each block that is not zeros, in ascending order of block.
  *
- * `segmentNumber` counts `segments` from 1; `place` is the frame's number times four plus the block's place in the frame.
+ * `segmentNumber` counts `segments` from 1; `place` is the frame's number times four plus the place in the frame.
  */
 export type MapBody = {
   readonly segments: readonly MappedSegment[];

@@ -68,7 +68,7 @@ export type FooterBounds = {
   readonly diskSizeBytes: number;
 };
 
-/** Reads a footer that was authenticated already, and checks that every number in it is possible. @throws DamagedBlobError */
+/** Reads an authenticated footer and checks that every number in it is possible. @throws DamagedBlobError */
 export function decodeFooter(plain: Buffer, bounds: FooterBounds): SegmentFooter {
   const { frameCount, entryCount } = bounds;
   if (plain.length !== footerPlainBytes(frameCount, entryCount)) throw malformed('its length');
@@ -127,8 +127,8 @@ function checkDelta(delta: DeltaMap, frames: FrameTable, diskSizeBytes: number):
 }
 
 /**
- * The Merkle root over the entries' digests in order: leaves are SHA-256(0x00, digest), nodes SHA-256(0x01, left, right);
- * an odd last node moves up as it is. 32 zero bytes for no entries.
+ * The Merkle root over the entries' digests in order: leaves are SHA-256(0x00, digest), nodes
+ * SHA-256(0x01, left, right); an odd last node moves up as it is. 32 zero bytes for no entries.
  */
 export function merkleRoot(digests: Buffer): Buffer {
   if (digests.length === 0) return Buffer.alloc(digestBytes);

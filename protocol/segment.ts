@@ -158,7 +158,7 @@ export function openSegmentFooter(ends: SegmentEnds, stored: Buffer, keys: Segme
   return footer;
 }
 
-/** Authenticates every byte of a whole segment: ends, footer, each frame, each block against its digest. @throws DamagedBlobError */
+/** Authenticates a whole segment: ends, footer, each frame, each block by its digest. @throws DamagedBlobError */
 export function verifySegmentBytes(blob: Buffer, keys: SegmentKeys): { ends: SegmentEnds; footer: SegmentFooter } {
   if (blob.length < segmentHeaderBytes + segmentTrailerBytes) {
     throw new DamagedBlobError('truncated', `read a segment of ${blob.length} bytes`);

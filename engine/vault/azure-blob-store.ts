@@ -135,7 +135,7 @@ async function remove(client: ContainerClient, name: string): Promise<'deleted' 
   });
 }
 
-/** Reading a container's properties needs the account, the network and the right to read; writing shows with the first blob. */
+/** Shows account, network and the right to read; the right to write shows with the first blob. */
 async function check(client: ContainerClient, description: string): Promise<void> {
   const found = await attempt(`open the container ${description}`, () => client.exists());
   if (found) return;

@@ -13,7 +13,7 @@ const staleAfterMs = 3_600_000;
 /**
  * A vault in a directory of a local file system: each blob a file, written once.
  *
- * A blob is written to `tmp/`, flushed, then linked under its name (a link never replaces), then the folders are flushed:
+ * A blob is written to `tmp/`, flushed, linked under its name (a link never replaces), then the folders are flushed:
  * after a power cut it is there completely or not at all.
  *
  * @throws OutageError when the directory is missing or cannot be written

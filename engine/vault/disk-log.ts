@@ -9,12 +9,12 @@ export type LogTail = { readonly position: Position; readonly contentDigest: str
 
 export type LogDeps = SegmentReadDeps & { readonly nowMs: () => number };
 
-/** A whole listing is repeated after this time, in case another process server went on in a way that is not looked for. */
+/** A whole listing is repeated after this time: another process server may have gone on where nobody looks. */
 const listAgainAfterMs = 60_000;
 /** More new segments than this at once are found faster by a listing. */
 const stepsForwardMax = 64;
 
-/** Lists the disk's log and authenticates its newest segment. @throws DamagedBlobError: the position is never guessed */
+/** Lists the log and authenticates its newest segment. @throws DamagedBlobError: a position is never guessed */
 export async function readTail(deps: LogDeps, diskId: DiskId): Promise<LogTail> {
   const listedAtMs = deps.nowMs();
   const newest = newestSegments(await listLog(deps, diskId))[0];

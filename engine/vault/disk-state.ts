@@ -10,9 +10,10 @@ import { readSegment } from './segment-reads.ts';
 import { blocksOfBatch, plainHeader, type SegmentWriteDeps, writeSegment } from './segment-writer.ts';
 import type { AppendOutcome, ChangeBatch } from './vault.ts';
 
-export type DiskStateDeps = LogDeps & SegmentWriteDeps & { readonly mapBytesMax: number };
+export type DiskStateDeps = LogDeps &
+  SegmentWriteDeps & { readonly mapBytesMax: number; readonly segmentsPerMap: number };
 
-/** What this process knows of the vault's disks: the newest position of each and, when there is room, its newest map. */
+/** What this process knows of the vault's disks: each one's newest position and, when there is room, newest map. */
 export type DiskStates = {
   position(diskId: DiskId): Promise<Position>;
   append(diskId: DiskId, batch: ChangeBatch): Promise<AppendOutcome>;
@@ -32,7 +33,6 @@ type DiskState = {
   queue: Promise<unknown>;
 };
 
-const segmentsPerMap = 64;
 /** Larger maps are stored more rarely: at most this many bytes of map for each segment, on average. */
 const mapBytesPerSegment = 65_536;
 /** Attempts when other process servers keep taking the next name. */
@@ -55,6 +55,7 @@ export function createDiskStates(deps: DiskStateDeps): DiskStates {
   function inTurn<Result>(diskId: DiskId, action: (state: DiskState) => Promise<Result>): Promise<Result> {
     const state = stateOf(diskId);
     const result = state.queue.then(() => action(state));
+    // The caller hears of a failure through `result`; the next in the queue starts all the same.
     state.queue = result.catch(() => undefined);
     return result;
   }
@@ -153,9 +154,9 @@ async function takeIn(
 /** Before a segment rather than after it: when storing the map fails, the sender is told and tries again. */
 async function storeMapWhenDue(deps: DiskStateDeps, { diskId, state }: Target): Promise<void> {
   const sequence = state.tail?.position.sequence ?? 0;
-  if (sequence < segmentsPerMap) return;
+  if (sequence < deps.segmentsPerMap) return;
   state.mapSequence ??= await newestMapSequence(deps, diskId);
-  if (sequence - state.mapSequence < segmentsPerMap) return;
+  if (sequence - state.mapSequence < deps.segmentsPerMap) return;
   const map = await mapOf(deps, diskId, state);
   if (sequence - state.mapSequence < mapMemoryBytes(map) / mapBytesPerSegment) return;
   await writeMap(deps, diskId, map);

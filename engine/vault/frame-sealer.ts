@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { blockBytes } from '../../domain/extent.ts';
@@ -11,7 +12,7 @@ import { type SealedBlocks, sealBlocks } from './seal-blocks.ts';
 export type FrameSealer = {
   /** @param blocks in order; only the last may be shorter than 64 KiB */
   seal(
-    keys: { readonly encryptionKey: Buffer; readonly headerDigest: Buffer },
+    keys: { readonly encryptionKey: KeyObject; readonly headerDigest: Buffer },
     blocks: readonly Buffer[],
   ): Promise<SealedBlocks>;
   close(): Promise<void>;
@@ -49,7 +50,7 @@ export function createFrameSealer(threads = Math.min(threadsMax, availableParall
   };
 }
 
-type SealKeys = { readonly encryptionKey: Buffer; readonly headerDigest: Buffer };
+type SealKeys = { readonly encryptionKey: KeyObject; readonly headerDigest: Buffer };
 
 function sealInline(keys: SealKeys, blocks: readonly Buffer[]): SealedBlocks {
   const lengths = blocks.map((block) => block.length);

@@ -30,6 +30,8 @@ export type VaultOptions = {
   readonly mapBytesMax?: number;
   /** How long a segment that a compaction replaced stays, so that open readers need not look again. */
   readonly trashGraceMs?: number;
+  /** After so many segments a disk's map is stored as a shortcut. */
+  readonly segmentsPerMap?: number;
   /** Threads that pack and encrypt; 0: none. */
   readonly sealerThreads?: number;
   readonly nowMs?: () => number;
@@ -40,6 +42,7 @@ export type OpenVault = Vault & { close(): Promise<void> };
 
 const frameCacheBytesDefault = 134_217_728;
 const mapBytesDefault = 268_435_456;
+const segmentsPerMapDefault = 64;
 const trashGraceDefaultMs = 600_000;
 
 /** Makes a new vault in a store and opens it. @throws OutageError when the store has one, or cannot be written */
@@ -96,6 +99,7 @@ function assembleVault(options: VaultOptions, identity: VaultIdentity): OpenVaul
     cache,
     nowMs,
     mapBytesMax: options.mapBytesMax ?? mapBytesDefault,
+    segmentsPerMap: options.segmentsPerMap ?? segmentsPerMapDefault,
     keyEncryptionKey: keys.keyEncryptionKey,
     trashGraceMs: options.trashGraceMs ?? trashGraceDefaultMs,
   };

@@ -34,7 +34,7 @@ export type PointDeps = {
   readonly signingKey: KeyObject | undefined;
 };
 
-/** Signs and writes a manifest. `exists`: this point was written before. @throws OutageError when its number is another point's */
+/** Signs and writes a manifest. `exists`: it was written before. @throws OutageError when its number is taken */
 export async function putPoint(deps: PointDeps, manifest: PointManifest): Promise<'created' | 'exists'> {
   const signed = { manifest: pointManifestSchema.parse(manifest), signature: '' };
   if (manifest.vaultId !== deps.vaultId) {

@@ -1,10 +1,10 @@
-import { hash } from 'node:crypto';
+import { hash, type KeyObject } from 'node:crypto';
 import { digestBytes } from '../../protocol/segment-footer.ts';
 import { blocksPerFrame, type SealedFrame, sealFrame } from '../../protocol/segment-frame.ts';
 
 /** Blocks of one segment to be hashed, packed and encrypted, four a frame. */
 export type SealJob = {
-  readonly encryptionKey: Uint8Array;
+  readonly encryptionKey: KeyObject;
   readonly headerDigest: Uint8Array;
   readonly firstFrame: number;
 };
@@ -19,7 +19,6 @@ export type SealedBlocks = {
 export function sealBlocks(job: SealJob, plain: Buffer, blockLengths: readonly number[]): SealedBlocks {
   const digests = Buffer.allocUnsafe(blockLengths.length * digestBytes);
   const frames: SealedFrame[] = [];
-  const key = Buffer.from(job.encryptionKey);
   let at = 0;
   let frameStart = 0;
   blockLengths.forEach((lengthBytes, index) => {
@@ -28,7 +27,7 @@ export function sealBlocks(job: SealJob, plain: Buffer, blockLengths: readonly n
     const frameFull = (index + 1) % blocksPerFrame === 0 || index === blockLengths.length - 1;
     if (!frameFull) return;
     const place = { headerDigest: job.headerDigest, frameNumber: job.firstFrame + frames.length };
-    frames.push(sealFrame(key, place, plain.subarray(frameStart, at)));
+    frames.push(sealFrame(job.encryptionKey, place, plain.subarray(frameStart, at)));
     frameStart = at;
   });
   return { digests, frames };

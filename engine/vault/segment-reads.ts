@@ -90,7 +90,7 @@ async function readEnds(
 }
 
 /**
- * The keys that a header asks for. It is not authentic yet: a wrong disk or key in it can only lead to keys that do not fit.
+ * The keys that a header asks for. It is not authentic yet: a wrong name in it only leads to keys that do not fit.
  *
  * @throws DamagedBlobError `changed` when it names a disk that the vault does not have
  */

@@ -4,7 +4,7 @@ import type { DiskId } from '../../domain/ids.ts';
 import { invariant } from '../../domain/invariant.ts';
 import { emptyDigest, type Position } from '../../domain/position.ts';
 import { assembleSegment, type BlockChange, segmentHeaderDigest } from '../../protocol/segment.ts';
-import { blockLengthBytes, digestBytes } from '../../protocol/segment-footer.ts';
+import { digestBytes } from '../../protocol/segment-footer.ts';
 import { encodeSegmentHeader, type SegmentHeader } from '../../protocol/segment-header.ts';
 import { diskNames } from './blob-names.ts';
 import type { BlobStore } from './blob-store.ts';
@@ -92,11 +92,4 @@ function changesOf(blocks: readonly BlockContent[], digests: Buffer): BlockChang
     written += 1;
     return { block, digest: digests.subarray((written - 1) * digestBytes, written * digestBytes), zero: false };
   });
-}
-
-/** Whole blocks up to the disk's end: what `count` blocks from `firstBlock` amount to. */
-export function rangeBytes(firstBlock: number, count: number, diskSizeBytes: number): number {
-  let total = 0;
-  for (let block = firstBlock; block < firstBlock + count; block += 1) total += blockLengthBytes(block, diskSizeBytes);
-  return total;
 }

@@ -15,7 +15,7 @@ const noteSchema = z.strictObject({
 /**
  * Says since when segments are replaced, so that their deletion can wait for open readers.
  *
- * It decides only about the time: what is deleted is always worked out anew, so a forged note deletes nothing that is needed.
+ * It decides only the time: what is deleted is worked out anew, so a forged note deletes nothing that is needed.
  */
 export type TrashNote = { readonly replacedBy: string; readonly deleteAfterMs: number };
 

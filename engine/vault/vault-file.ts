@@ -57,7 +57,7 @@ export async function readVaultFile(store: BlobStore, vaultId: string, keys: Vau
   const bytes = await store.get(name);
   if (bytes === undefined) {
     throw new DamagedBlobError('missing', `open the vault in ${store.description}: ${name} is missing`, {
-      nextStep: `Restore ${name} from a copy; it is small and never changes. Nothing under ${vaultFolder(vaultId)} is lost.`,
+      nextStep: `Restore ${name} from a copy; it never changes. Nothing under ${vaultFolder(vaultId)} is lost.`,
     });
   }
   const file = parse(bytes, name);

@@ -6,7 +6,7 @@ import { OutageError } from '../../domain/outage.ts';
 /**
  * The vault's two secrets, in files of their own: never in the vault, never in Postgres.
  *
- * The key encryption key opens every disk's data. The signing key makes recovery points; a process server does not have it.
+ * The key encryption key opens every disk's data. The signing key makes points; a process server does not have it.
  */
 export type VaultKeys = { readonly keyEncryptionKey: Buffer; readonly signingKey: KeyObject | undefined };
 
@@ -14,7 +14,7 @@ export const keyEncryptionKeyFile = 'vault-kek.key';
 export const signingKeyFile = 'vault-signing.pem';
 const keyBytes = 32;
 
-/** Makes both keys in a new or empty folder (mode 0700, files 0600), durably. @throws OutageError when keys are there already */
+/** Makes both keys in a folder (mode 0700, files 0600), durably. @throws OutageError when keys are there already */
 export async function createVaultKeys(folder: string): Promise<VaultKeys> {
   await attempt(`create the key folder ${folder}`, () => mkdir(folder, { recursive: true, mode: 0o700 }));
   const keyEncryptionKey = randomBytes(keyBytes);

@@ -94,7 +94,7 @@ export function linkTo(vaultId: string, diskId: DiskId, search: LinkSearch): Lin
   if (match !== undefined) return { kind: 'sound', ends: match };
   const blob = segmentNameAt(vaultId, diskId, position);
   if (sound.length > 0) {
-    const detail = `Another segment than ${position.digest.slice(0, 12)}… stands at this place: it was put back or replaced.`;
+    const detail = `Another segment than ${position.digest.slice(0, 12)}… stands here: it was put back or replaced.`;
     return { kind: 'broken', finding: finding(candidates[0]?.name ?? blob, 'rolled-back', detail) };
   }
   const isKnown = candidates.some((segment) => !checked.sound.has(segment.name));

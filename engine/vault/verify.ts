@@ -128,7 +128,7 @@ function orderFindings(vaultId: string, disk: DiskToCheck, { segments, checked }
   return findings;
 }
 
-/** A segment inside a wider one was replaced by it and waits for its deletion; what was before it may be gone already. */
+/** A segment inside a wider one was replaced and waits for deletion; what was before it may be gone already. */
 function isCovered(segment: StoredSegment, segments: readonly StoredSegment[]): boolean {
   return segments.some((other) => covers(other, segment));
 }

@@ -58,16 +58,17 @@ function seal(header: SegmentHeader, contents: readonly Content[]): { blob: Buff
 function unseal(blob: Buffer): Map<number, Buffer | undefined> {
   const { ends, footer } = verifySegmentBytes(blob, keys);
   const contents = new Map<number, Buffer | undefined>();
-  footer.delta.block.forEach((block, entry) => {
-    if (footer.delta.operation[entry] === 0) return contents.set(block, undefined);
+  for (const [entry, block] of footer.delta.block.entries()) {
+    contents.set(block, undefined);
+    if (footer.delta.operation[entry] === 0) continue;
     const frame = footer.delta.frame[entry] ?? 0;
     const from = footer.frames.offsetBytes[frame] ?? 0;
     const stored = blob.subarray(from, from + (footer.frames.storedBytes[frame] ?? 0));
     const sealed = { codec: footer.frames.codec[frame] ?? 0, plainBytes: footer.frames.plainBytes[frame] ?? 0, stored };
     const plain = openFrame(keys.encryption, { headerDigest: ends.headerDigest, frameNumber: frame }, sealed);
     const offset = footer.delta.offsetInFrame[entry] ?? 0;
-    return contents.set(block, plain.subarray(offset, offset + blockLengthBytes(block, ends.header.diskSizeBytes)));
-  });
+    contents.set(block, plain.subarray(offset, offset + blockLengthBytes(block, ends.header.diskSizeBytes)));
+  }
   return contents;
 }
 

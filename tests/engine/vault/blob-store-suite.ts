@@ -21,7 +21,9 @@ export function blobStoreSuite(
       expect(await store.put('a/whole.bin', pieces)).toBe('created');
       const whole = Buffer.concat(pieces);
       expect(await store.get('a/whole.bin')).toEqual(whole);
-      expect(await store.get('a/whole.bin', { offsetBytes: 5, lengthBytes: 50_000 })).toEqual(whole.subarray(5, 50_005));
+      expect(await store.get('a/whole.bin', { offsetBytes: 5, lengthBytes: 50_000 })).toEqual(
+        whole.subarray(5, 50_005),
+      );
       expect(await store.get('a/whole.bin', { offsetBytes: 100_010, lengthBytes: 1 })).toEqual(whole.subarray(100_010));
       expect(await store.head('a/whole.bin')).toEqual({ sizeBytes: 100_011 });
     });
@@ -69,7 +71,8 @@ export function blobStoreSuite(
       expect(await namesUnder(store, 'd/b')).toEqual(names.filter((name) => name.startsWith('d/b')).sort());
       expect(await namesUnder(store, 'd/b/')).toEqual(['d/b/10', 'd/b/2', 'd/b/sub/deep']);
       expect(await namesUnder(store, 'nowhere/')).toEqual([]);
-      for await (const { name, sizeBytes } of store.list('d/b/sub/')) expect([name, sizeBytes]).toEqual(['d/b/sub/deep', 8]);
+      for await (const { name, sizeBytes } of store.list('d/b/sub/'))
+        expect([name, sizeBytes]).toEqual(['d/b/sub/deep', 8]);
     });
 
     it('deletes once; the name is free again afterwards', async () => {

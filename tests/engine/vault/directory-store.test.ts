@@ -74,31 +74,36 @@ it.skipIf(!canMount)('says that a read-only file system is read-only', async () 
     const store = await openDirectoryStore(path);
     execFileSync('mount', ['-o', 'remount,ro', path]);
     await expect(store.check()).rejects.toMatchObject({ nextStep: expect.stringContaining('Remount') });
-    await expect(store.put('a', [Buffer.from('x')])).rejects.toMatchObject({ nextStep: expect.stringContaining('Remount') });
+    await expect(store.put('a', [Buffer.from('x')])).rejects.toMatchObject({
+      nextStep: expect.stringContaining('Remount'),
+    });
   } finally {
     execFileSync('umount', [path]);
   }
 });
 
-it.skipIf(!canMount)('survives a full disk: a clear outage, no half blob, and it goes on once there is room', async () => {
-  const path = join(folder, 'full');
-  await mkdir(path);
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', path]);
-  try {
-    const store = await openDirectoryStore(path);
-    await store.put('a/first', [randomBytes(1_000_000)]);
-    const large = Array.from({ length: 100 }, () => randomBytes(50_000));
-    await expect(store.put('a/second', large)).rejects.toMatchObject({
-      name: 'OutageError',
-      retryable: true,
-      nextStep: expect.stringContaining('full'),
-    });
-    expect(await store.head('a/second')).toBeUndefined();
-    expect(await readdir(join(path, 'tmp'))).toEqual([]);
-    const small = randomBytes(2_000_000);
-    expect(await store.put('a/second', [small])).toBe('created');
-    expect(await store.get('a/second')).toEqual(small);
-  } finally {
-    execFileSync('umount', [path]);
-  }
-});
+it.skipIf(!canMount)(
+  'survives a full disk: a clear outage, no half blob, and it goes on once there is room',
+  async () => {
+    const path = join(folder, 'full');
+    await mkdir(path);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', path]);
+    try {
+      const store = await openDirectoryStore(path);
+      await store.put('a/first', [randomBytes(1_000_000)]);
+      const large = Array.from({ length: 100 }, () => randomBytes(50_000));
+      await expect(store.put('a/second', large)).rejects.toMatchObject({
+        name: 'OutageError',
+        retryable: true,
+        nextStep: expect.stringContaining('full'),
+      });
+      expect(await store.head('a/second')).toBeUndefined();
+      expect(await readdir(join(path, 'tmp'))).toEqual([]);
+      const small = randomBytes(2_000_000);
+      expect(await store.put('a/second', [small])).toBe('created');
+      expect(await store.get('a/second')).toEqual(small);
+    } finally {
+      execFileSync('umount', [path]);
+    }
+  },
+);

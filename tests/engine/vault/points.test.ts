@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { blockBytes } from '../../../domain/extent.ts';
-import { type Position, startPosition } from '../../../domain/position.ts';
 import { OutageError } from '../../../domain/outage.ts';
+import { type Position, startPosition } from '../../../domain/position.ts';
 import type { PointManifest } from '../../../protocol/point-manifest.ts';
 import {
   appended,

@@ -31,38 +31,45 @@ const step = fc.oneof(
 );
 
 function fills(minLength: number, maxLength: number) {
-  return fc.array(fc.record({ block: fc.nat(20), fill: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 9_999 })) }), {
-    minLength,
-    maxLength,
-  });
+  return fc.array(
+    fc.record({ block: fc.nat(20), fill: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 9_999 })) }),
+    {
+      minLength,
+      maxLength,
+    },
+  );
 }
 
 it('opens the disk exactly as it was at every position, over zeroing, epochs, restarts and compactions', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), fc.integer({ min: 1, max: blockBytes }), async (steps, lastBytes) => {
-      const diskId = newDiskId();
-      const disk = new OracleDisk(20 * blockBytes + lastBytes);
-      let { vault } = fixture;
-      let epoch = 1;
-      let moments: Moment[] = [];
-      for (const each of steps) {
-        const newest = moments.at(-1)?.position ?? startPosition(epoch);
-        if (each.kind === 'append') {
-          const position = await appended(vault, diskId, disk.batch(newest, each.fills, epoch));
-          moments.push({ position, image: Buffer.from(disk.image) });
-        } else if (each.kind === 'raise-epoch') epoch += 1;
-        else if (each.kind === 'reopen') vault = await fixture.reopen();
-        else if (moments.length > 0) {
-          const oldest = Math.floor((moments.length * each.share) / 100);
-          const needed = moments[oldest]?.position ?? newest;
-          await vault.compact(diskId, needed);
-          moments = moments.slice(oldest);
+    fc.asyncProperty(
+      fc.array(step, { minLength: 5, maxLength: 40 }),
+      fc.integer({ min: 1, max: blockBytes }),
+      async (steps, lastBytes) => {
+        const diskId = newDiskId();
+        const disk = new OracleDisk(20 * blockBytes + lastBytes);
+        let { vault } = fixture;
+        let epoch = 1;
+        let moments: Moment[] = [];
+        for (const each of steps) {
+          const newest = moments.at(-1)?.position ?? startPosition(epoch);
+          if (each.kind === 'append') {
+            const position = await appended(vault, diskId, disk.batch(newest, each.fills, epoch));
+            moments.push({ position, image: Buffer.from(disk.image) });
+          } else if (each.kind === 'raise-epoch') epoch += 1;
+          else if (each.kind === 'reopen') vault = await fixture.reopen();
+          else if (moments.length > 0) {
+            const oldest = Math.floor((moments.length * each.share) / 100);
+            const needed = moments[oldest]?.position ?? newest;
+            await vault.compact(diskId, needed);
+            moments = moments.slice(oldest);
+          }
         }
-      }
-      for (const { position, image } of moments) expectSameBytes(await readImage(vault, diskId, position), image);
-      const report = await vault.verifyAll({ newestPoints: [] });
-      expect(report.findings).toEqual([]);
-    }),
+        for (const { position, image } of moments) expectSameBytes(await readImage(vault, diskId, position), image);
+        const report = await vault.verifyAll({ newestPoints: [] });
+        expect(report.findings).toEqual([]);
+      },
+    ),
     { numRuns: 12, interruptAfterTimeLimit: 60_000 },
   );
 }, 120_000);
@@ -73,7 +80,11 @@ it('opens every position over stored maps, from memory and from the blobs alone'
   const moments: Moment[] = [];
   let position = startPosition(1);
   for (let count = 0; count < 150; count += 1) {
-    position = await appended(fixture.vault, diskId, disk.batch(position, [{ block: (count * 7) % 30, fill: count % 11 }]));
+    position = await appended(
+      fixture.vault,
+      diskId,
+      disk.batch(position, [{ block: (count * 7) % 30, fill: count % 11 }]),
+    );
     if (count % 16 === 0 || count > 145) moments.push({ position, image: Buffer.from(disk.image) });
   }
   const maps = (await namesIn(fixture.store)).filter((name) => name.endsWith('.map'));
@@ -94,7 +105,10 @@ async function longLog(diskId: ReturnType<typeof newDiskId>, count: number): Pro
   const moments: Moment[] = [];
   for (let index = 0; index < count; index += 1) {
     const previous = moments.at(-1)?.position ?? startPosition(1);
-    const batch = disk.batch(previous, [{ block: index % 8, fill: index + 1 }, { block: 7, fill: index % 3 }]);
+    const batch = disk.batch(previous, [
+      { block: index % 8, fill: index + 1 },
+      { block: 7, fill: index % 3 },
+    ]);
     moments.push({ position: await appended(fixture.vault, diskId, batch), image: Buffer.from(disk.image) });
   }
   return moments;
@@ -116,7 +130,8 @@ it('gives back the space of what no point needs, and never touches what comes af
   expect(await storedBytes()).toBeLessThan(before / 2);
   expect(await fixture.vault.compact(diskId, needed.position)).toEqual({ deletedBytes: 0, writtenBytes: 0 });
   for (const vault of [fixture.vault, await fixture.reopen()]) {
-    for (const moment of moments.slice(29)) expectSameBytes(await readImage(vault, diskId, moment.position), moment.image);
+    for (const moment of moments.slice(29))
+      expectSameBytes(await readImage(vault, diskId, moment.position), moment.image);
     await expect(readImage(vault, diskId, momentAt(moments, 12).position)).rejects.toThrow(OutageError);
   }
   const next = await longLogGoesOn(diskId, momentAt(moments, -1));
@@ -159,7 +174,10 @@ it('waits for the time of grace before it deletes, whatever happens to the progr
   expect(first.writtenBytes).toBeGreaterThan(0);
   expect(first.deletedBytes).toBe(0);
   nowMs += 599_999;
-  expect(await (await fixture.reopen(options)).compact(diskId, newest.position)).toEqual({ deletedBytes: 0, writtenBytes: 0 });
+  expect(await (await fixture.reopen(options)).compact(diskId, newest.position)).toEqual({
+    deletedBytes: 0,
+    writtenBytes: 0,
+  });
   expect((await fixture.vault.verifyAll({ newestPoints: [] })).findings).toEqual([]);
   nowMs += 1;
   expect((await (await fixture.reopen(options)).compact(diskId, newest.position)).deletedBytes).toBeGreaterThan(0);

@@ -3,7 +3,16 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { blockBytes } from '../../../domain/extent.ts';
 import { OutageError } from '../../../domain/outage.ts';
 import { startPosition } from '../../../domain/position.ts';
-import { appended, expectSameBytes, namesIn, newDiskId, OracleDisk, readImage, type VaultFixture, vaultFixture } from './vault-fixture.ts';
+import {
+  appended,
+  expectSameBytes,
+  namesIn,
+  newDiskId,
+  OracleDisk,
+  readImage,
+  type VaultFixture,
+  vaultFixture,
+} from './vault-fixture.ts';
 
 let fixture: VaultFixture;
 beforeEach(async () => {
@@ -131,9 +140,23 @@ describe('digests', () => {
     const { vault } = fixture;
     const diskId = newDiskId();
     const disk = new OracleDisk(sizeBytes);
-    let position = await appended(vault, diskId, disk.batch(startPosition(1), [0, 1, 5, 12].map((block) => ({ block, fill: block + 1 }))));
+    let position = await appended(
+      vault,
+      diskId,
+      disk.batch(
+        startPosition(1),
+        [0, 1, 5, 12].map((block) => ({ block, fill: block + 1 })),
+      ),
+    );
     expect(await vault.digests(diskId, 0, 65_536)).toEqual(digestsOf(disk.image));
-    position = await appended(vault, diskId, disk.batch(position, [{ block: 1, fill: 0 }, { block: 12, fill: 99 }]));
+    position = await appended(
+      vault,
+      diskId,
+      disk.batch(position, [
+        { block: 1, fill: 0 },
+        { block: 12, fill: 99 },
+      ]),
+    );
     for (const each of [vault, await fixture.reopen()]) {
       expect(await each.digests(diskId, 0, 65_536)).toEqual(digestsOf(disk.image));
       expect(await each.digests(diskId, 4, 3)).toEqual(digestsOf(disk.image).subarray(4 * 32, 7 * 32));
@@ -145,7 +168,14 @@ describe('digests', () => {
     const { vault } = fixture;
     const diskId = newDiskId();
     const disk = new OracleDisk(sizeBytes);
-    let position = await appended(vault, diskId, disk.batch(startPosition(1), [{ block: 12, fill: 3 }, { block: 3, fill: 1 }]));
+    let position = await appended(
+      vault,
+      diskId,
+      disk.batch(startPosition(1), [
+        { block: 12, fill: 3 },
+        { block: 3, fill: 1 },
+      ]),
+    );
     for (const size of [14 * blockBytes + 9, 3 * blockBytes + 100, 20 * blockBytes]) {
       disk.resize(size);
       position = await appended(vault, diskId, disk.batch(position, [{ block: 0, fill: 5 }]));
@@ -203,14 +233,25 @@ describe('reading', () => {
     await vault.digests(diskId, 0, 1);
     const image = Buffer.from(disk.image);
     const reader = await vault.openDisk(diskId, one);
-    await appended(vault, diskId, disk.batch(one, [{ block: 0, fill: 2 }, { block: 1, fill: 3 }]));
+    await appended(
+      vault,
+      diskId,
+      disk.batch(one, [
+        { block: 0, fill: 2 },
+        { block: 1, fill: 3 },
+      ]),
+    );
     expectSameBytes(await reader.read(0, sizeBytes), image);
   });
 
   it('refuses a position that the log does not have', async () => {
     const { vault } = fixture;
     const diskId = newDiskId();
-    const one = await appended(vault, diskId, new OracleDisk(sizeBytes).batch(startPosition(1), [{ block: 0, fill: 1 }]));
+    const one = await appended(
+      vault,
+      diskId,
+      new OracleDisk(sizeBytes).batch(startPosition(1), [{ block: 0, fill: 1 }]),
+    );
     await expect(vault.openDisk(diskId, { ...one, digest: 'a'.repeat(64) })).rejects.toThrow(OutageError);
     await expect(vault.openDisk(diskId, { ...one, sequence: 2 })).rejects.toThrow(OutageError);
     await expect(vault.openDisk(diskId, startPosition(1))).rejects.toThrow('nothing of it is stored');
