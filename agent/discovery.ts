@@ -6,6 +6,7 @@ import { type GuestReport, machineName } from '../protocol/control-api.ts';
 import type { AgentConfig } from './config.ts';
 import type { AgentLog } from './machine-context.ts';
 import type { ChangeTracker } from './tracker/change-tracker.ts';
+import { openDiskImageTracker } from './tracker/disk-image.ts';
 import { openQemuGuestTracker } from './tracker/qemu-guest.ts';
 
 /** Finds the guests of this host and keeps one tracker for each: QEMU's monitor serves one client at a time. */
@@ -38,6 +39,7 @@ export function createDiscovery(deps: {
     guests.set(name, { tracker: tracker(), report: undefined, askedAtMs: Number.NEGATIVE_INFINITY, isSilent: false });
   };
   const refresh = async () => {
+    for (const image of deps.config.images) add(image.name, () => imageTracker(deps.config, image));
     for (const name of await qemuGuestNames(deps.config.guestFolder)) add(name, () => qemuTracker(deps, name));
   };
   return {
@@ -69,13 +71,23 @@ async function qemuGuestNames(folder: string | undefined): Promise<string[]> {
 }
 
 function qemuTracker(deps: { config: AgentConfig; workFolder: string }, name: string): ChangeTracker {
-  const hash = createHash('sha256').update(name).digest('hex').slice(0, 12);
   return openQemuGuestTracker({
     socketPath: join(deps.config.guestFolder ?? '', `${name}.qmp`),
-    trackingId: `${name.replace(/[^A-Za-z0-9-]/g, '_').slice(0, 40)}-${hash}`,
+    trackingId: trackingIdOf(name),
     workFolder: deps.workFolder,
     fleeceBytesMax: deps.config.fleeceBytesMax,
   });
+}
+
+function imageTracker(config: AgentConfig, image: AgentConfig['images'][number]): ChangeTracker {
+  const workFolder = join(config.stateFolder, 'images');
+  return openDiskImageTracker({ paths: image.paths, trackingId: trackingIdOf(image.name), workFolder });
+}
+
+/** By the guest's name, because a guest is looked at before it has a machine id. */
+function trackingIdOf(name: string): string {
+  const hash = createHash('sha256').update(name).digest('hex').slice(0, 12);
+  return `${name.replace(/[^A-Za-z0-9-]/g, '_').slice(0, 40)}-${hash}`;
 }
 
 async function askGuest(

@@ -4,7 +4,8 @@ import { OutageError } from '../domain/outage.ts';
 import type { Position } from '../domain/position.ts';
 import { nilUuid } from '../protocol/hrl.ts';
 import { createHrlImageBuilder, hrlImageBytesMax } from '../protocol/hrl-writer.ts';
-import type { ChangeSender, DiskCall } from './change-sender.ts';
+import { reclaimBuffers } from './buffer-reclaim.ts';
+import type { ChangeSender, DiskCall, OutgoingSegment } from './change-sender.ts';
 import { readAhead } from './read-ahead.ts';
 import type { CapturedDisk } from './tracker/change-tracker.ts';
 
@@ -13,6 +14,7 @@ export const scanBatchBytes = 16 * 1_048_576;
 /** Digests are asked for 1 GiB of disk at a time (512 KiB of answer). */
 const windowBlocks = 16_384;
 const digestBytes = 32;
+const reclaimEveryBytes = 16 * 1_048_576;
 
 export type ScanOrder = DiskCall & {
   readonly captured: CapturedDisk;
@@ -63,6 +65,7 @@ async function windowDigests(order: ScanOrder, start: Position, firstBlock: numb
 async function compareWindow(order: ScanOrder, work: { window: Window; extents: Extent[]; outbox: Outbox }) {
   const { window, extents, outbox } = work;
   let doneBytes = window.firstBlock * blockBytes;
+  let reclaimedAt = doneBytes;
   const read = (offsetBytes: number, lengthBytes: number) => order.captured.read(offsetBytes, lengthBytes);
   for await (const piece of readAhead(extents, read)) {
     order.signal.throwIfAborted();
@@ -71,6 +74,9 @@ async function compareWindow(order: ScanOrder, work: { window: Window; extents: 
     const pieceEnd = piece.offsetBytes + piece.data.length;
     order.onProgress({ comparedBytes: pieceEnd - doneBytes, sentBytes: 0 });
     doneBytes = pieceEnd;
+    if (doneBytes - reclaimedAt < reclaimEveryBytes) continue;
+    reclaimBuffers();
+    reclaimedAt = doneBytes;
   }
   await sendZeros(window, { from: doneBytes, to: window.endBytes }, outbox);
   order.onProgress({ comparedBytes: window.endBytes - doneBytes, sentBytes: 0 });
@@ -125,10 +131,12 @@ function createOutbox(order: ScanOrder, start: Position) {
   let builder = newBuilder(memories[0], order);
   let inFlight: Promise<Position> = Promise.resolve(start);
   const flush = async () => {
-    const previous = await inFlight;
+    // Closed and hashed while the one before it is still on its way.
     const image = builder.seal();
+    const sha256 = hash('sha256', image, 'buffer');
     const dataBytes = builder.dataBytes();
-    inFlight = sendImage(order, image, previous).then((position) => {
+    const previous = await inFlight;
+    inFlight = sendImage(order, { image, sha256, previous }).then((position) => {
       order.onProgress({ comparedBytes: 0, sentBytes: dataBytes });
       return position;
     });
@@ -163,9 +171,8 @@ function newBuilder(memory: Buffer, order: ScanOrder) {
   return createHrlImageBuilder(memory, identity, order.nowMs);
 }
 
-async function sendImage(order: ScanOrder, image: Buffer, previous: Position): Promise<Position> {
-  const sha256 = hash('sha256', image, 'buffer');
-  const outcome = await order.sender.send({ ...order, segment: { image, sha256, previous } });
+async function sendImage(order: ScanOrder, segment: OutgoingSegment): Promise<Position> {
+  const outcome = await order.sender.send({ ...order, segment });
   if (outcome.kind === 'acknowledged') return outcome.position;
   throw new OutageError(
     `compare disk ${order.captured.disk.key} with the vault: the vault moved to sequence ${outcome.position.sequence} meanwhile`,

@@ -56,6 +56,7 @@ async function identityOf(config: AgentConfig, log: pino.Logger): Promise<AgentI
 async function startAgent(config: AgentConfig, log: pino.Logger, firstIdentity: AgentIdentity) {
   const workFolder = workFolderOf(config.stateFolder);
   await mkdir(workFolder, { recursive: true, mode: 0o700 });
+  await mkdir(join(config.stateFolder, 'images'), { recursive: true, mode: 0o700 });
   const stopping = new AbortController();
   let identity = firstIdentity;
   let processServers: readonly string[] = [];

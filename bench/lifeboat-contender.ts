@@ -1,13 +1,14 @@
 import type { Contender, ContenderSession } from './contender.ts';
 import { type LifeboatSite, openLifeboatSite, type SiteCost } from './lifeboat-site.ts';
 import { type Cost, storedBytes } from './measure.ts';
+import type { ShippedBytes } from './results.ts';
 
 /** Our site in one round, with what only we are asked for. */
 export type LifeboatSession = ContenderSession & {
   readonly site: LifeboatSite;
   readonly untracked: () => Promise<Cost>;
-  /** What the agent sent for the newest point. */
-  readonly sentBytes: () => number;
+  /** Of the newest point: see `SiteCost`. */
+  readonly shippedBytes: () => ShippedBytes;
 };
 
 /** How we stand in the tables; rounds open a session by `openLifeboat`. */
@@ -23,10 +24,10 @@ export function lifeboatContender(version: string): Omit<Contender, 'open'> {
 
 export async function openLifeboat(folder: string, sourcePath: string): Promise<LifeboatSession> {
   const site = await openLifeboatSite(folder, sourcePath);
-  let sentBytes = 0;
+  let shipped: ShippedBytes = { changedBytes: 0, sentBytes: 0 };
   const counting = (copy: () => Promise<SiteCost>) => async () => {
     const cost = await copy();
-    sentBytes = cost.sentBytes;
+    shipped = { changedBytes: cost.changedBytes, sentBytes: cost.sentBytes };
     return cost;
   };
   return {
@@ -35,7 +36,7 @@ export async function openLifeboat(folder: string, sourcePath: string): Promise<
     increment: counting(site.trackedIncrement),
     untracked: counting(site.untrackedIncrement),
     restore: site.restore,
-    sentBytes: () => sentBytes,
+    shippedBytes: () => shipped,
     repositoryBytes: () => storedBytes(site.vaultFolder),
     close: site.close,
   };

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createKeyAndRequest, identityFrom, saveIdentity } from '../agent/identity.ts';
 import { type AgentId, idFromBytes } from '../domain/ids.ts';
 import { invariant } from '../domain/invariant.ts';
@@ -37,8 +37,11 @@ export type LifeboatSite = {
   readonly close: () => Promise<void>;
 };
 
-/** Memory is the agent's. */
-export type SiteCost = Cost & { readonly sentBytes: number };
+/**
+ * Memory is the agent's. `changedBytes`: disk contents that the point's logs held; `sentBytes`: what went to the process server,
+ * the logs' own headers included.
+ */
+export type SiteCost = Cost & { readonly changedBytes: number; readonly sentBytes: number };
 
 const program = join(import.meta.dirname, '../bin/lifeboat.ts');
 const machineName = 'bench';
@@ -46,6 +49,7 @@ const startLimitMs = 20_000;
 const copyLimitMs = 300_000;
 
 type Parts = {
+  readonly sourcePath: string;
   readonly config: EngineConfig;
   readonly installation: Installation;
   readonly engine: StandaloneEngine;
@@ -65,7 +69,7 @@ export async function openLifeboatSite(folder: string, sourcePath: string): Prom
   const agentConfig = await enrolAgent({ folder, sourcePath, agentId, installation, engineUrl: engine.url });
   const agentWords = [process.execPath, program, 'agent', '--config', agentConfig];
   const startAgent = () => startProcess(agentWords, join(folder, 'agent.log'));
-  return siteOf({ config, installation, engine, processServer, startAgent });
+  return siteOf({ sourcePath, config, installation, engine, processServer, startAgent });
 }
 
 function siteOf(parts: Parts): LifeboatSite {
@@ -85,11 +89,12 @@ function siteOf(parts: Parts): LifeboatSite {
     });
     const wallSeconds = (performance.now() - startedAt) / 1000;
     const cost = { wallSeconds, cpuSeconds: cpuSeconds() - cpuBefore, peakMemoryBytes: agent?.peakMemoryBytes() ?? 0 };
+    const changedBytes = engine.points().at(-1)?.point.changedBytes ?? 0;
     newest = await keepPoint(parts, newest);
     // The heartbeat after the point says how much was sent for it.
     const heartbeat = engine.heartbeatCount();
     await waitUntil('the agent to report', startLimitMs, () => engine.heartbeatCount() > heartbeat + 1);
-    return { ...cost, sentBytes: (engine.report()?.sentBytesTotal ?? 0) - sentBefore };
+    return { ...cost, changedBytes, sentBytes: (engine.report()?.sentBytesTotal ?? 0) - sentBefore };
   };
   return {
     initialCopy: () =>
@@ -113,8 +118,17 @@ function siteOf(parts: Parts): LifeboatSite {
       await agent?.stop();
       await processServer.stop();
       await engine.close();
+      await removeClones(parts.sourcePath);
     },
   };
+}
+
+/** The tracker keeps a clone beside the image for its next comparison; this image is not protected any more. */
+async function removeClones(sourcePath: string): Promise<void> {
+  const folder = dirname(sourcePath);
+  for (const name of await readdir(folder)) {
+    if (name.startsWith('.lifeboat-')) await rm(join(folder, name), { recursive: true });
+  }
 }
 
 /** What the real engine does with an announced point: it signs the manifest, which is what restores and drills begin with. */
@@ -211,11 +225,8 @@ async function enrolAgent({ folder, sourcePath, agentId, installation, engineUrl
   invariant(outcome.kind === 'issued', 'our own certificate request is good');
   await saveIdentity(stateFolder, identityFrom(engineUrl, privateKey, { agentId, ...outcome.issued }));
   const configFile = join(folder, 'agent.json');
-  await writeJson(configFile, {
-    stateFolder,
-    hostName: 'bench-host',
-    diskImages: [{ name: machineName, path: sourcePath }],
-  });
+  const images = [{ name: machineName, paths: [sourcePath] }];
+  await writeJson(configFile, { stateFolder, hostName: 'bench-host', engineUrl, images });
   return configFile;
 }
 

@@ -30,12 +30,13 @@ type Options = {
   readonly check?: boolean;
   readonly keep?: boolean;
   readonly only?: 'copies' | 'boot';
+  readonly peers?: readonly string[];
 };
 
 const benchFolder = import.meta.dirname;
 const workFolder = join(benchFolder, 'work');
 const kernelCache = join(benchFolder, '../node_modules/.cache/lifeboat-bench');
-const peers = [restic, borg, rsync, qemuImgConvert, qemuImgRebase];
+const allPeers = [restic, borg, rsync, qemuImgConvert, qemuImgRebase];
 const say = (line: string) => console.error(`${(performance.now() / 1000).toFixed(1).padStart(7)} s  ${line}`);
 
 /** Measures us and our peers on the same image, on this machine, in one run; prints the report and keeps it. */
@@ -82,6 +83,7 @@ async function makeImage({ size }: Options): Promise<SourceImage> {
 
 async function measureCopies(options: Options, image: SourceImage) {
   const version = `${JSON.parse(await readFile(join(benchFolder, '../package.json'), 'utf8')).version}`;
+  const peers = allPeers.filter(({ name }) => options.peers?.includes(name) ?? true);
   const collected = newCollection([lifeboatContender(version), ...peers]);
   const reads: ReadMeasurement[] = [];
   for (let round = 0; round < options.rounds; round += 1) {
@@ -95,8 +97,9 @@ async function measureCopies(options: Options, image: SourceImage) {
         openLifeboat: (own) => openLifeboat(own, image.path),
         say,
         async beforeClose({ site }) {
+          if (options.only === 'copies' || !isInstalled('fio')) return;
           const servers = [...fileServers(image.path, join(workFolder, 'nbd.log')), vaultServer(site, folder)];
-          if (isInstalled('fio')) reads.push(...(await measureReads(servers, readOptions(options, image))));
+          reads.push(...(await measureReads(servers, readOptions(options, image))));
           say(`round ${round + 1}  reads over NBD`);
         },
       },
@@ -153,6 +156,7 @@ const program = new Command('bench')
   )
   .option('--rounds <count>', 'how often everything is measured', Number, 3)
   .addOption(new Option('--only <part>', 'leave the rest out').choices(['copies', 'boot']))
+  .option('--peers <names...>', 'measure beside these peers only')
   .option('--keep', 'leave bench/work behind')
   .option('--check', 'exit with 1 when a row that must be met is not')
   .action(async (options: Options) => {

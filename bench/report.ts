@@ -31,7 +31,8 @@ export function reportOf(results: BenchResults): string {
     ...bootLines(results),
   ]
     .join('\n\n')
-    .replaceAll(/\n\n(?=[|-] ?)/g, '\n')
+    .replaceAll(/(?<=^\|.*)\n\n(?=\|)/gm, '\n')
+    .replaceAll(/(?<=^-.*)\n\n(?=-)/gm, '\n')
     .concat('\n');
 }
 
@@ -96,7 +97,7 @@ function bootLines({ boots }: BenchResults): string[] {
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
-  return ['', line(head), line(head.map(() => '---')), ...rows.map(line)];
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)];
 }
 
 function costText(costs: readonly Cost[]): string {

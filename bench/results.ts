@@ -52,11 +52,14 @@ export type LifeboatResults = {
   readonly untracked: readonly Cost[];
   readonly agentPeakMemoryBytes: readonly number[];
   readonly processServerPeakMemoryBytes: readonly number[];
-  /** Bytes that the agent sent for a tracked increment, beside those that were changed. */
-  readonly trackedSentBytes: readonly number[];
+  /** Of the tracked increments. */
+  readonly shipped: readonly ShippedBytes[];
   readonly comparedImages: number;
   readonly differentImages: number;
 };
+
+/** Disk contents that the agent found changed, and what it sent for them, its logs' headers included. */
+export type ShippedBytes = { readonly changedBytes: number; readonly sentBytes: number };
 
 export type BootResults =
   | {

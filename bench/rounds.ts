@@ -49,7 +49,7 @@ export function newCollection(contenders: readonly Omit<Contender, 'open'>[]): C
       untracked: [],
       agentPeakMemoryBytes: [],
       processServerPeakMemoryBytes: [],
-      trackedSentBytes: [],
+      shipped: [],
       comparedImages: 0,
       differentImages: 0,
     },
@@ -122,7 +122,7 @@ async function measureIncrement({ plan, ours, collected }: Round, { name, sessio
   const cost = await settled(session.increment);
   of(collected, name).increment.push(cost);
   of(collected, name).incrementBytes.push((await session.repositoryBytes()) - before);
-  if (session === ours) collected.lifeboat.trackedSentBytes.push(ours.sentBytes());
+  if (session === ours) collected.lifeboat.shipped.push(ours.shippedBytes());
   say(plan, name, 'increment', cost);
 }
 

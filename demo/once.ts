@@ -121,6 +121,6 @@ function saySummary(deps: OnceDeps, run: RunView | undefined, during: Look): voi
     deps.say(`  test failover        ${run?.failure ?? 'did not run'}`);
   }
   deps.say(
-    `  bytes replicated     ${formatBytes(sentBytes)} since the agent started${deps.resumed ? ', without a new initial replication' : ''}`,
+    `  bytes replicated     ${formatBytes(sentBytes)} in all${deps.resumed ? '; this start resumed, without a new initial replication' : ''}`,
   );
 }

@@ -1,7 +1,7 @@
 import type { MachineId } from '../domain/ids.ts';
 import { defaultPolicy } from '../domain/replication-policy.ts';
 import type { PointManifest } from '../protocol/point-manifest.ts';
-import { adoptMissingPoints, type SettlingDeps, settleMachine } from './point-settling.ts';
+import { recoverMachine, type SettlingDeps, settleMachine } from './point-settling.ts';
 import { appendEvent } from './store/events.ts';
 import { adoptMachine } from './store/machines.ts';
 import { listPoints } from './store/points.ts';
@@ -19,7 +19,8 @@ export type RebuiltCatalogue = {
 /**
  * Fills Postgres from the vault alone: machines, disks, and every point that passes its read-back.
  *
- * Nothing that is in Postgres is changed, so it may be run at any time and again. Machines come back without an agent; they go on
+ * Nothing that is in Postgres is changed, so it may be run at any time and again. Machines come back without an
+ * agent; they go on
  * replicating when their host is enrolled and they are enabled again. Source: RELIABILITY 1 (Postgres lost entirely)
  */
 export async function rebuildCatalogue(deps: SettlingDeps): Promise<RebuiltCatalogue> {
@@ -45,7 +46,7 @@ async function rebuildMachine(
     const text = `${newest.machineName} was found in the vault and is back in the catalogue, without an agent.`;
     await appendEvent(db, { kind: 'machine-rebuilt', machineName: newest.machineName, text });
   });
-  counts.adoptedCount += await adoptMissingPoints(deps, newest.machineId);
+  counts.adoptedCount += await recoverMachine(deps, newest.machineId);
   await settleMachine(deps, newest.machineId);
   const points = await deps.store.read((db) => listPoints(db, newest.machineId));
   counts.availableCount += points.filter((point) => point.state === 'available').length;

@@ -14,7 +14,9 @@ export type ExpiryDeps = {
   readonly foldSegmentsMin: number;
 };
 
-/** Removes what the policies no longer keep, of all machines, and gives its space back. Returns how many points went. */
+/**
+ * Removes what the policies no longer keep, of all machines, and gives its space back. Returns how many points went.
+ */
 export async function expirePoints(deps: ExpiryDeps): Promise<number> {
   let removed = 0;
   for (const machine of await deps.store.read(listMachines)) {

@@ -22,7 +22,7 @@ export type SettlingDeps = { readonly store: Store; readonly vault: Vault; reado
  */
 export async function settleMachine(deps: SettlingDeps, machineId: MachineId): Promise<void> {
   // When another engine is at it, it sees this machine's points too, or `continueAll` comes back to them.
-  await deps.store.alone(`points of ${machineId}`, async () => {
+  await deps.store.alone(lockOf(machineId), async () => {
     while (true) {
       const [point] = await deps.store.read((db) => unsettledPoints(db, machineId));
       if (point === undefined) return;
@@ -61,7 +61,9 @@ async function seal(deps: SettlingDeps, machine: MachineRecord, point: PointReco
   await deps.store.write((db) => markSealed(db, point.id, { manifest: sealed, digest: manifestDigest(sealed) }));
 }
 
-/** A manifest is refused when its number is taken: the database is older than the vault, e.g. restored from a backup. */
+/**
+ * A manifest is refused when its number is taken: the database is older than the vault, e.g. restored from a backup.
+ */
 async function adoptInTheWay(deps: SettlingDeps, machine: MachineRecord, error: unknown): Promise<'adopted'> {
   if ((await adoptMissingPoints(deps, machine.id)) > 0) return 'adopted';
   throw error;
@@ -180,11 +182,24 @@ function findingWords(diskKey: string, findings: readonly VaultFinding[]): strin
   return `${diskKey}: ${first?.detail ?? 'unknown damage'}${more}`.slice(0, 300);
 }
 
-/** Puts points back whose manifest is in the vault and whose row is missing; they are verified again before they count. */
-export async function adoptMissingPoints(
+/** The same as adoptMissingPoints, unless another engine is at the machine's points: that one sees to them itself. */
+export async function recoverMachine(
   deps: Pick<SettlingDeps, 'store' | 'vault'>,
   machineId: MachineId,
 ): Promise<number> {
+  const adopted = await deps.store.alone(lockOf(machineId), () => adoptMissingPoints(deps, machineId));
+  return adopted === 'not-free' ? 0 : adopted;
+}
+
+function lockOf(machineId: MachineId): string {
+  return `points of ${machineId}`;
+}
+
+/**
+ * Puts points back whose manifest is in the vault and whose row is missing; they are verified again before they
+ * count.
+ */
+async function adoptMissingPoints(deps: Pick<SettlingDeps, 'store' | 'vault'>, machineId: MachineId): Promise<number> {
   let adopted = 0;
   for await (const manifest of deps.vault.points(machineId)) {
     const isNew = await deps.store.write((db) => adoptPoint(db, manifest, manifestDigest(manifest)));

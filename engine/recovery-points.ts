@@ -1,6 +1,6 @@
 import type { AgentId, MachineId, RecoveryPointId } from '../domain/ids.ts';
 import type { AnnouncePointRequest } from '../protocol/control-api.ts';
-import { adoptMissingPoints, type SettlingDeps, settleMachine } from './point-settling.ts';
+import { recoverMachine, type SettlingDeps, settleMachine } from './point-settling.ts';
 import type { Database } from './store/database.ts';
 import { appendEvent } from './store/events.ts';
 import { findMachine, listMachines, type MachineRecord } from './store/machines.ts';
@@ -18,7 +18,10 @@ export type AnnounceOutcome =
   | { readonly kind: 'fenced'; readonly message: string }
   | { readonly kind: 'refused'; readonly message: string };
 
-/** Takes recovery points from their announcement to `available`, in order for each machine, however often the engine dies. */
+/**
+ * Takes recovery points from their announcement to `available`, in order for each machine, however often the engine
+ * dies.
+ */
 export type PointKeeper = {
   announce(agentId: AgentId, request: AnnouncePointRequest): Promise<AnnounceOutcome>;
   /** At start: puts back points whose manifest is in the vault and whose row was lost, then goes on with everything. */
@@ -70,7 +73,10 @@ export function createPointKeeper(deps: PointKeeperDeps): PointKeeper {
       return outcome;
     },
     async recover() {
-      for (const { id } of await deps.store.read(listMachines)) await adoptMissingPoints(deps, id);
+      for (const { id } of await deps.store.read(listMachines)) {
+        // One machine's unreadable manifest must not keep the others from being looked after.
+        await recoverMachine(deps, id).catch((error: unknown) => deps.onTrouble(error, id));
+      }
       await continueAll();
     },
     continueAll,
@@ -105,7 +111,9 @@ async function announcePoint(db: Database, agentId: AgentId, request: AnnouncePo
   return { kind: 'announced', pointId: id };
 }
 
-/** The machine's disks in boot order with the announced positions; undefined when they are not exactly the machine's. */
+/**
+ * The machine's disks in boot order with the announced positions; undefined when they are not exactly the machine's.
+ */
 function disksOf(machine: MachineRecord, request: AnnouncePointRequest): PointRecord['disks'] | undefined {
   const positions = new Map(request.disks.map((disk) => [disk.diskId, disk.position]));
   if (positions.size !== machine.disks.length || request.disks.length !== machine.disks.length) return undefined;

@@ -80,10 +80,11 @@ export async function endDueDrills(deps: Pick<ScheduleDeps, 'store' | 'workflow'
       requestedBy: 'schedule',
       idempotencyKey: `expired ${drill.id} ${attempt}`,
     });
+    const expired = `The test failover of ${machine.name} expired after ${after}`;
     const text =
       outcome.kind === 'started'
-        ? `The test failover of ${machine.name} expired after ${after}; ${drill.vmName} is being removed.`
-        : `The test failover of ${machine.name} expired after ${after}, but its cleanup did not start: ${outcome.message}`;
+        ? `${expired}; ${drill.vmName} is being removed.`
+        : `${expired}, but its cleanup did not start: ${outcome.message}`;
     await deps.store.write(async (db) => {
       if (await hasEvent(db, 'drill-expired', drill.runId)) return;
       await appendEvent(db, { kind: 'drill-expired', machineName: machine.name, runId: drill.runId, text });

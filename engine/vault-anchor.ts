@@ -20,7 +20,8 @@ const anchorFile = z.object({
 type Anchor = z.infer<typeof anchorFile>['newestPoints'][number];
 
 /**
- * The newest recovery point of each machine, kept outside the vault: a vault that was rolled back, or whose newest points were
+ * The newest recovery point of each machine, kept outside the vault: a vault that was rolled back, or whose newest
+ * points were
  * removed, cannot look whole. Source: RELIABILITY 2 (tail truncation)
  */
 export type VaultAnchorFile = {
@@ -36,12 +37,15 @@ export function vaultAnchorFile(file: string): VaultAnchorFile {
     const anchors = await readAnchors(file);
     const known = anchors.find((other) => other.machineId === anchor.machineId);
     if (known !== undefined && known.number >= anchor.number) return;
-    await replaceFile(file, { newestPoints: [...anchors.filter((other) => other !== known), anchor] });
+    const newestPoints = [...anchors.filter((other) => other !== known), anchor];
+    newestPoints.sort((a, b) => (a.machineId < b.machineId ? -1 : 1));
+    await replaceFile(file, { newestPoints });
   };
   return {
     note(anchor) {
-      // One writer at a time; a failure is told to its own caller only.
+      // One writer at a time.
       const done = last.then(() => noteNow(anchor));
+      // Told to that caller already; the next one starts from the file.
       last = done.catch(() => undefined);
       return done;
     },

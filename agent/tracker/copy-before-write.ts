@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { OutageError } from '../../domain/outage.ts';
 import { type QmpConnection, QmpError } from '../../protocol/qmp.ts';
@@ -96,26 +97,36 @@ export async function addView(qmp: QmpConnection, index: number): Promise<void> 
   });
 }
 
-/** Starts QEMU's NBD server on a unix socket; one that a killed agent left is replaced, one in use by others is an outage. */
+/**
+ * Starts QEMU's NBD server on a unix socket, or goes on with the one that is there.
+ *
+ * It is not stopped after each capture: stopping it while a client's connection is just ending crashes QEMU, and the guest with it.
+ * Source: CVE-2024-7409
+ */
 export async function startExportServer(qmp: QmpConnection, socketPath: string): Promise<void> {
-  const start = { addr: { type: 'unix', data: { path: socketPath } } };
   try {
-    await qmp.execute('nbd-server-start', start);
-  } catch (error) {
-    if (!(error instanceof QmpError)) throw error;
-    const foreign = (await listExports(qmp)).filter((id) => !ourExport.test(id));
-    if (foreign.length > 0) throw serverInUse(foreign, error);
-    await qmp.execute('nbd-server-stop');
-    await qmp.execute('nbd-server-start', start);
+    await qmp.execute('nbd-server-start', { addr: { type: 'unix', data: { path: socketPath } } });
+  } catch (cause) {
+    if (!(cause instanceof QmpError)) throw cause;
+    if (await isListening(socketPath)) return;
+    throw new OutageError("QEMU's NBD server is in use by somebody else", {
+      cause,
+      retryable: true,
+      nextStep: 'Wait for the other export (a backup?) to end, or run nbd-server-stop; QEMU has only one NBD server.',
+    });
   }
 }
 
-function serverInUse(foreign: readonly string[], cause: QmpError): OutageError {
-  return new OutageError(`QEMU's NBD server is in use for ${foreign.join(', ')}`, {
-    cause,
-    retryable: true,
-    nextStep: 'Wait for the other export (a backup?) to end; QEMU has only one NBD server.',
-  });
+/** Asks the kernel, not the server: a connection that ends at once is just what must not be about when it stops. */
+async function isListening(socketPath: string): Promise<boolean> {
+  const sockets = await readFile('/proc/net/unix', 'utf8');
+  return sockets.split('\n').some((line) => line.endsWith(` ${socketPath}`));
+}
+
+/** Stops QEMU's NBD server if it is ours and nothing is exported; for the end of protection, when no client is about. */
+export async function stopExportServer(qmp: QmpConnection, socketPath: string): Promise<void> {
+  if (!(await isListening(socketPath)) || (await listExports(qmp)).length > 0) return;
+  await qmp.execute('nbd-server-stop');
 }
 
 async function listExports(qmp: QmpConnection): Promise<string[]> {
@@ -155,15 +166,13 @@ async function restoreDrive(qmp: QmpConnection, device: GuestDevice, original: s
 }
 
 async function removeExports(qmp: QmpConnection): Promise<void> {
-  const all = await listExports(qmp);
-  const ours = all.filter((id) => ourExport.test(id));
+  const ours = (await listExports(qmp)).filter((id) => ourExport.test(id));
   for (const id of ours) {
     const since = qmp.mark();
     await qmp.execute('block-export-del', { id, mode: 'hard' });
     const isGone = (event: { data: { readonly [name: string]: unknown } }) => event.data.id === id;
     await qmp.waitForEvent('BLOCK_EXPORT_DELETED', isGone, { timeoutMs: exportDeletedTimeoutMs, since });
   }
-  if (ours.length > 0 && ours.length === all.length) await qmp.execute('nbd-server-stop');
 }
 
 async function removeNodes(qmp: QmpConnection, names: readonly string[], kinds: readonly string[]): Promise<void> {

@@ -2,7 +2,7 @@ import { open, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { invariant } from '../../domain/invariant.ts';
 import { OutageError } from '../../domain/outage.ts';
-import { MiB } from '../../domain/units.ts';
+import { mebibyte } from '../../domain/units.ts';
 import type { MachineHardware } from '../../protocol/point-manifest.ts';
 import { type Capture, type ChangeTracker, SourceBusyError, type SourceDisk } from './change-tracker.ts';
 import { findWriters } from './file-writers.ts';
@@ -23,7 +23,7 @@ export type DiskImageOptions = {
   readonly useReflink?: boolean;
 };
 
-const defaultHardware: MachineHardware = { memoryBytes: 512 * MiB, cpuCount: 1, firmware: 'bios' };
+const defaultHardware: MachineHardware = { memoryBytes: 512 * mebibyte, cpuCount: 1, firmware: 'bios' };
 
 /**
  * Follows disk image files.
@@ -42,6 +42,7 @@ class DiskImageTracker implements ChangeTracker {
   readonly kind = 'disk-image';
   #options: DiskImageOptions;
   #isCapturing = false;
+  #openViews: ImageView[] = [];
 
   constructor(options: DiskImageOptions) {
     this.#options = options;
@@ -67,7 +68,9 @@ class DiskImageTracker implements ChangeTracker {
     try {
       const disks = await this.disks();
       const clones = await this.#cloneAll(generation + 1);
-      return clones === undefined ? await this.#still(disks, generation) : await this.#cloned(disks, generation, clones);
+      return clones === undefined
+        ? await this.#still(disks, generation)
+        : await this.#cloned(disks, generation, clones);
     } catch (error) {
       this.#isCapturing = false;
       throw error;
@@ -79,7 +82,9 @@ class DiskImageTracker implements ChangeTracker {
     await removeImageRecord(this.#recordPath());
   }
 
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    for (const view of this.#openViews.splice(0)) await view.close();
+  }
 
   #shelves() {
     return this.#options.paths.map((imagePath) => cloneShelf(imagePath, this.#options.trackingId));
@@ -107,7 +112,9 @@ class DiskImageTracker implements ChangeTracker {
     const takenAtMs = Date.now();
     const startMs = performance.now();
     for (const shelf of this.#shelves()) {
-      if ((await takeClone(shelf, generation)) === 'unsupported') return undefined;
+      if ((await takeClone(shelf, generation)) === 'cloned') continue;
+      for (const other of this.#shelves()) await keepOnlyClone(other, undefined);
+      return undefined;
     }
     const pauseMs = performance.now() - startMs;
     if (this.#options.paths.length > 1) await this.#refuseWriters();
@@ -125,18 +132,28 @@ class DiskImageTracker implements ChangeTracker {
       const shelf = shelves[index]!;
       return openClonedView({ disk, shelf, generation });
     });
-    return this.#captureOf(views, taken, async (durable) => {
-      for (const shelf of shelves) await keepOnlyClone(shelf, durable);
-    }, generation);
+    return this.#captureOf(
+      views,
+      taken,
+      async (durable) => {
+        for (const shelf of shelves) await keepOnlyClone(shelf, durable);
+      },
+      generation,
+    );
   }
 
   async #still(disks: readonly SourceDisk[], generation: number): Promise<Capture> {
     await this.#refuseWriters();
     const takenAtMs = Date.now();
     const views = await openAll(disks, (disk) => openStillView({ disk, generation, recordPath: this.#recordPath() }));
-    return this.#captureOf(views, { takenAtMs, pauseMs: 0 }, async (durable) => {
-      if (durable > generation) await saveStillRecord(this.#recordPath(), durable, views);
-    }, generation);
+    return this.#captureOf(
+      views,
+      { takenAtMs, pauseMs: 0 },
+      async (durable) => {
+        if (durable > generation) await saveStillRecord(this.#recordPath(), durable, views);
+      },
+      generation,
+    );
   }
 
   #captureOf(
@@ -145,10 +162,11 @@ class DiskImageTracker implements ChangeTracker {
     keep: (durable: number) => Promise<void>,
     generation: number,
   ): Capture {
+    this.#openViews = [...views];
     const end = async (durable: number) => {
       invariant(this.#isCapturing, 'a capture is acknowledged or abandoned once');
       this.#isCapturing = false;
-      for (const view of views) await view.close();
+      await this.close();
       await keep(durable);
     };
     return {
@@ -160,11 +178,10 @@ class DiskImageTracker implements ChangeTracker {
   }
 
   async #refuseWriters(): Promise<void> {
-    for (const imagePath of this.#options.paths) {
-      const writers = await findWriters(imagePath);
-      if (writers.length === 0) continue;
-      throw new SourceBusyError(`${imagePath} is open for writing by ${writers.map(({ who }) => who).join(', ')}`);
-    }
+    const writers = await findWriters(this.#options.paths);
+    if (writers.length === 0) return;
+    const told = writers.map(({ file, who }) => `${file} is open for writing by ${who}`);
+    throw new SourceBusyError([...new Set(told)].join('; '));
   }
 }
 
@@ -222,6 +239,7 @@ async function refuseContainerFormat(imagePath: string): Promise<void> {
 function notAnImage(imagePath: string, what: string): OutageError {
   return new OutageError(`${imagePath} ${what}`, {
     retryable: false,
-    nextStep: 'Protect the running machine through its QMP socket, or convert the image with `qemu-img convert -O raw`.',
+    nextStep:
+      'Protect the running machine through its QMP socket, or convert the image with `qemu-img convert -O raw`.',
   });
 }

@@ -81,7 +81,7 @@ export function changedExtents(
   const newRuns = walker(after);
   for (const [index, offsetBytes] of cuts.slice(0, -1).entries()) {
     const lengthBytes = (cuts[index + 1] ?? offsetBytes) - offsetBytes;
-    if (!samePlace(oldRuns(offsetBytes), newRuns(offsetBytes), offsetBytes)) changed.push({ offsetBytes, lengthBytes });
+    if (!samePlace(oldRuns(offsetBytes), newRuns(offsetBytes))) changed.push({ offsetBytes, lengthBytes });
   }
   return alignExtents(changed, sizeBytes);
 }
@@ -96,8 +96,8 @@ function walker(extents: readonly MappedExtent[]): (offsetBytes: number) => Mapp
   };
 }
 
-function samePlace(before: MappedExtent | undefined, after: MappedExtent | undefined, offsetBytes: number): boolean {
+function samePlace(before: MappedExtent | undefined, after: MappedExtent | undefined): boolean {
   if (before === undefined || after === undefined) return before === after;
   if (!before.isPlain || !after.isPlain) return false;
-  return before.physicalBytes - before.offsetBytes === after.physicalBytes - after.offsetBytes && offsetBytes >= 0;
+  return before.physicalBytes - before.offsetBytes === after.physicalBytes - after.offsetBytes;
 }

@@ -1,57 +1,64 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
-import path from 'node:path';
+import { readdirSync, readFileSync, type Stats, statSync } from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 
-/** Something that may write to a file now. */
-export type FileWriter = { readonly who: string };
+/** Something that may write to a file now: `process 4711 (qemu-system-x86)` or `loop device /dev/loop0`. */
+export type FileWriter = { readonly file: string; readonly who: string };
+
+type Watched = { readonly file: string; readonly dev: number; readonly ino: number };
 
 /** Bits of an open file's flags that say how it was opened; 0 is read-only. */
 const accessModeMask = 3;
 
 /**
- * Who may write to the file now: processes that hold it open for writing or mapped shared and writable, and loop devices on it.
+ * Who may write to the files now: processes that hold them open for writing or mapped shared and writable, and loop devices on them.
  *
  * Without root only the agent's own processes can be seen; therefore a file's times are compared after each read as well.
+ * Looks at one process per turn of the event loop, without promises inside: thousands of small look-ups.
  */
-export async function findWriters(file: string): Promise<FileWriter[]> {
-  const { dev, ino } = await stat(file);
+export async function findWriters(files: readonly string[]): Promise<FileWriter[]> {
+  const watched = files.map((file) => ({ file, dev: statSync(file).dev, ino: statSync(file).ino }));
   const writers: FileWriter[] = [];
-  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
-    const holds = (await holdsOpenForWriting(pid, dev, ino)) || (await mapsForWriting(pid, ino, path.basename(file)));
-    if (holds) writers.push({ who: `process ${pid} (${await programName(pid)})` });
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    const held = [...openForWriting(pid, watched), ...mappedForWriting(pid, watched)];
+    for (const file of new Set(held)) writers.push({ file, who: `process ${pid} (${programName(pid)})` });
+    await nextTurn();
   }
-  return [...writers, ...(await loopDevicesOn(dev, ino))];
+  return [...writers, ...loopDevicesOn(watched)];
 }
 
-async function holdsOpenForWriting(pid: string, dev: number, ino: number): Promise<boolean> {
-  const descriptors = await present(readdir(`/proc/${pid}/fd`), []);
-  for (const descriptor of descriptors) {
-    const opened = await present(stat(`/proc/${pid}/fd/${descriptor}`), undefined);
-    if (opened === undefined || opened.ino !== ino || opened.dev !== dev) continue;
-    const info = await present(readFile(`/proc/${pid}/fdinfo/${descriptor}`, 'latin1'), '');
+function openForWriting(pid: string, watched: readonly Watched[]): string[] {
+  const held: string[] = [];
+  for (const descriptor of present(() => readdirSync(`/proc/${pid}/fd`), [])) {
+    const opened = present<Stats | undefined>(() => statSync(`/proc/${pid}/fd/${descriptor}`), undefined);
+    const found = watched.find(({ dev, ino }) => opened?.ino === ino && opened.dev === dev);
+    if (found === undefined) continue;
+    const info = present(() => readFileSync(`/proc/${pid}/fdinfo/${descriptor}`, 'latin1'), '');
     const flags = Number.parseInt(/^flags:\s*(\d+)/m.exec(info)?.[1] ?? '2', 8);
-    if ((flags & accessModeMask) !== 0) return true;
+    if ((flags & accessModeMask) !== 0) held.push(found.file);
   }
-  return false;
+  return held;
 }
 
-async function mapsForWriting(pid: string, ino: number, name: string): Promise<boolean> {
-  const maps = await present(readFile(`/proc/${pid}/maps`, 'utf8'), '');
-  const shared = new RegExp(`^\\S+ .w.s \\S+ \\S+ ${ino} `, 'm');
-  return shared.test(maps) && maps.includes(name);
+/** A mapping outlives its descriptor. The inode's number decides alone here: in doubt it is a writer. */
+function mappedForWriting(pid: string, watched: readonly Watched[]): string[] {
+  const maps = present(() => readFileSync(`/proc/${pid}/maps`, 'utf8'), '');
+  const inodes = new Set([...maps.matchAll(/^\S+ .w.s \S+ \S+ (\d+) /gm)].map((match) => Number(match[1])));
+  return watched.filter(({ ino }) => inodes.has(ino)).map(({ file }) => file);
 }
 
-async function programName(pid: string): Promise<string> {
-  return (await present(readFile(`/proc/${pid}/comm`, 'utf8'), 'ended')).trim();
+function programName(pid: string): string {
+  return present(() => readFileSync(`/proc/${pid}/comm`, 'utf8'), 'ended').trim();
 }
 
-async function loopDevicesOn(dev: number, ino: number): Promise<FileWriter[]> {
+function loopDevicesOn(watched: readonly Watched[]): FileWriter[] {
   const writers: FileWriter[] = [];
-  for (const name of (await present(readdir('/sys/block'), [])).filter((device) => device.startsWith('loop'))) {
-    const backing = await present(readFile(`/sys/block/${name}/loop/backing_file`, 'utf8'), undefined);
-    const isReadOnly = (await present(readFile(`/sys/block/${name}/ro`, 'utf8'), '0')).trim() === '1';
-    if (backing === undefined || isReadOnly) continue;
-    const file = await present(stat(backing.trim()), undefined);
-    if (file?.dev === dev && file.ino === ino) writers.push({ who: `loop device /dev/${name}` });
+  for (const name of present(() => readdirSync('/sys/block'), []).filter((device) => device.startsWith('loop'))) {
+    const backing = present(() => readFileSync(`/sys/block/${name}/loop/backing_file`, 'utf8'), '').trim();
+    const isReadOnly = present(() => readFileSync(`/sys/block/${name}/ro`, 'utf8'), '0').trim() === '1';
+    if (backing === '' || isReadOnly) continue;
+    const under = present<Stats | undefined>(() => statSync(backing), undefined);
+    const found = watched.find(({ dev, ino }) => under?.ino === ino && under.dev === dev);
+    if (found !== undefined) writers.push({ file: found.file, who: `loop device /dev/${name}` });
   }
   return writers;
 }
@@ -59,9 +66,9 @@ async function loopDevicesOn(dev: number, ino: number): Promise<FileWriter[]> {
 const goneCodes = new Set(['ENOENT', 'ESRCH', 'EACCES', 'EPERM', 'ENOTDIR', 'EINVAL', 'ENXIO']);
 
 /** A process may end, or be somebody else's, while it is looked at: that is an answer, not an error. */
-async function present<T, Absent>(lookup: Promise<T>, absent: Absent): Promise<T | Absent> {
+function present<T>(lookUp: () => T, absent: T): T {
   try {
-    return await lookup;
+    return lookUp();
   } catch (error) {
     if (error instanceof Error && 'code' in error && goneCodes.has(String(error.code))) return absent;
     throw error;

@@ -49,7 +49,9 @@ async function compareClones(shelf: CloneShelf, generation: number, disk: Source
   if (!clones.includes(generation)) {
     const newest = Math.max(0, ...clones);
     return unknown(
-      newest === 0 ? 'there is no clone to compare with' : `the clone is of capture ${newest}, not of capture ${generation}`,
+      newest === 0
+        ? 'there is no clone to compare with'
+        : `the clone is of capture ${newest}, not of capture ${generation}`,
     );
   }
   const before = await open(clonePath(shelf, generation), 'r');
@@ -137,11 +139,11 @@ async function readExactly(handle: FileHandle, file: string, extent: Extent): Pr
   const data = Buffer.allocUnsafe(extent.lengthBytes);
   let done = 0;
   while (done < data.length) {
-    const { bytesRead } = await handle.read(data, done, data.length - done, extent.offsetBytes + done).catch(
-      (cause: unknown) => {
+    const { bytesRead } = await handle
+      .read(data, done, data.length - done, extent.offsetBytes + done)
+      .catch((cause: unknown) => {
         throw new OutageError(`read ${file} at ${extent.offsetBytes + done}`, { cause, retryable: true });
-      },
-    );
+      });
     if (bytesRead === 0) throw new SnapshotBrokenError(`${file} became shorter while it was read`);
     done += bytesRead;
   }

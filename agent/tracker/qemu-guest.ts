@@ -4,11 +4,11 @@ import path from 'node:path';
 import { invariant } from '../../domain/invariant.ts';
 import { connectQmp, type QmpConnection } from '../../protocol/qmp.ts';
 import type { Capture, ChangeTracker } from './change-tracker.ts';
-import { removeViews } from './copy-before-write.ts';
+import { removeViews, stopExportServer } from './copy-before-write.ts';
 import { chooseRecord, listRecords, removeRecords, settleRecords } from './dirty-bitmap.ts';
 import { removeFleeceFiles } from './fleece.ts';
 import { type CaptureSteps, captureSteps, type PreparedDisk, takeViews } from './guest-capture.ts';
-import { checkQemuVersion, listGuestDevices, readHardware } from './qemu-machine.ts';
+import { listGuestDevices, readHardware, refuseUnsafeQemu } from './qemu-machine.ts';
 
 export type QemuGuestOptions = {
   /** QEMU's QMP unix socket; the tracker needs it for itself, QEMU serves one client at a time. */
@@ -43,6 +43,7 @@ class QemuGuestTracker implements ChangeTracker {
   #options: QemuGuestOptions;
   #connecting: Promise<QmpConnection> | undefined;
   #isCapturing = false;
+  #closeViews: () => void = () => {};
 
   constructor(options: QemuGuestOptions) {
     this.#options = options;
@@ -87,9 +88,12 @@ class QemuGuestTracker implements ChangeTracker {
       qmp,
       records.filter((record) => record.trackingId === this.#options.trackingId),
     );
+    await stopExportServer(qmp, this.#exportSocketPath());
+    await rm(this.#exportSocketPath(), { force: true });
   }
 
   async close(): Promise<void> {
+    this.#closeViews();
     const qmp = await this.#connecting?.catch(() => undefined);
     this.#connecting = undefined;
     qmp?.close();
@@ -97,6 +101,7 @@ class QemuGuestTracker implements ChangeTracker {
 
   async #capture(generation: number): Promise<Capture> {
     const qmp = await this.#connected();
+    await refuseUnsafeQemu(qmp);
     await this.#removeViews(qmp);
     const disks = await this.#settle(qmp, generation);
     const { workFolder, trackingId } = this.#options;
@@ -109,25 +114,26 @@ class QemuGuestTracker implements ChangeTracker {
         exportSocketPath: this.#exportSocketPath(),
         fleeceBytesMax: this.#options.fleeceBytesMax ?? defaultFleeceBytesMax,
       });
+      this.#closeViews = views.close;
       return {
         takenAtMs: views.takenAtMs,
         pauseMs: views.pauseMs,
         disks: views.views.map((view) => view.captured),
-        acknowledge: () => this.#end(views.close, generation + 1),
-        abandon: () => this.#end(views.close, generation),
+        acknowledge: () => this.#end(generation + 1),
+        abandon: () => this.#end(generation),
       };
     } catch (error) {
       // What is left is put right now if QEMU still answers, else by the next connection; the first error is the one to tell.
-      await this.#end(() => {}, generation).catch(() => undefined);
+      await this.#end(generation).catch(() => undefined);
       throw error;
     }
   }
 
   /** Takes the views out and keeps the records since capture `durable`. */
-  async #end(closeViews: () => void, durable: number): Promise<void> {
+  async #end(durable: number): Promise<void> {
     invariant(this.#isCapturing, 'a capture is acknowledged or abandoned once');
     this.#isCapturing = false;
-    closeViews();
+    this.#closeViews();
     const qmp = await this.#connected();
     await this.#removeViews(qmp);
     await this.#settle(qmp, durable);
@@ -154,7 +160,6 @@ class QemuGuestTracker implements ChangeTracker {
   async #removeViews(qmp: QmpConnection): Promise<void> {
     await removeViews(qmp);
     await removeFleeceFiles(this.#options.workFolder, this.#options.trackingId);
-    await rm(this.#exportSocketPath(), { force: true });
   }
 
   /** Short, because a unix socket's path has at most 107 bytes. */
@@ -179,7 +184,6 @@ class QemuGuestTracker implements ChangeTracker {
     const timeoutMs = this.#options.connectTimeoutMs ?? defaultConnectTimeoutMs;
     const qmp = await connectQmp(this.#options.socketPath, { timeoutMs });
     try {
-      await checkQemuVersion(qmp);
       // First of all: a killed agent's filter would fill its fleece for nothing.
       await this.#removeViews(qmp);
     } catch (error) {

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { invariant } from '../../domain/invariant.ts';
 import { OutageError } from '../../domain/outage.ts';
 import type { MachineHardware } from '../../protocol/point-manifest.ts';
 import { type QmpConnection, QmpError } from '../../protocol/qmp.ts';
@@ -129,14 +128,30 @@ export async function readHardware(qmp: QmpConnection): Promise<MachineHardware>
   };
 }
 
-/** @throws OutageError when this QEMU lacks what a view without a pause needs */
-export async function checkQemuVersion(qmp: QmpConnection): Promise<void> {
-  const version = z.object({ qemu: z.object({ major: z.number(), minor: z.number() }) });
-  const { qemu } = version.parse(await qmp.execute('query-version'));
-  invariant(Number.isInteger(qemu.major), 'a QEMU version is a number');
-  if (qemu.major >= 7 && !(qemu.major === 7 && qemu.minor < 1)) return;
-  throw new OutageError(`QEMU ${qemu.major}.${qemu.minor} cannot break a view in favour of its guest`, {
-    retryable: false,
-    nextStep: 'Run this machine with QEMU 7.1 or newer, or protect its disk image files instead.',
-  });
+/**
+ * Refuses a QEMU in which a capture could harm its guest.
+ *
+ * @throws OutageError before 7.1 (a view could not be given up in favour of the guest), and before 9.1 when the machine has I/O threads: the
+ * NBD server of Debian 12's 7.2 ends QEMU, and the guest with it, when a client of a disk in an I/O thread hangs up (tried)
+ */
+export async function refuseUnsafeQemu(qmp: QmpConnection): Promise<void> {
+  const schema = z.object({ qemu: z.object({ major: z.number(), minor: z.number() }) });
+  const { qemu } = schema.parse(await qmp.execute('query-version'));
+  const isBefore = (major: number, minor: number) => qemu.major < major || (qemu.major === major && qemu.minor < minor);
+  if (isBefore(7, 1)) {
+    throw new OutageError(`QEMU ${qemu.major}.${qemu.minor} cannot give up a view in favour of its guest`, {
+      retryable: false,
+      nextStep: 'Run this machine with QEMU 7.1 or newer, or protect its disk image files instead.',
+    });
+  }
+  const ioThreads = z.array(z.unknown()).parse(await qmp.execute('query-iothreads'));
+  if (ioThreads.length > 0 && isBefore(9, 1)) {
+    throw new OutageError(
+      `reading the disks of a machine with I/O threads would crash QEMU ${qemu.major}.${qemu.minor}`,
+      {
+        retryable: false,
+        nextStep: 'Start this machine without iothread objects, or with QEMU 9.1 or newer.',
+      },
+    );
+  }
 }

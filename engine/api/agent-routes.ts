@@ -25,7 +25,10 @@ import type { ApiDeps } from './deps.ts';
 import { answer, type Refusal, type Reply, refuse } from './reply.ts';
 import type { Router } from './route.ts';
 
-/** Grants are renewed by each heartbeat and outlive a short silence of the engine. Source: protocol/replication-grant.ts */
+/**
+ * Grants are renewed by each heartbeat and outlive a short silence of the engine. Source:
+ * protocol/replication-grant.ts
+ */
 const grantLifeMs = 10 * minuteMs;
 
 /** What agents ask the engine. */

@@ -9,7 +9,10 @@ import { type Caller, callerOf } from '../tls.ts';
 import type { ApiDeps } from './deps.ts';
 import { type Refusal, refuse } from './reply.ts';
 
-/** Who may call a route: anyone without a bad certificate, an enrolled agent, or people (and bots, which speak for them). */
+/**
+ * Who may call a route: anyone without a bad certificate, an enrolled agent, or people (and bots, which speak for
+ * them).
+ */
 export type Access = 'anyone' | 'agent' | 'person';
 
 export type Person = { readonly name: string; readonly roles: readonly Role[]; readonly via: string };

@@ -89,7 +89,9 @@ async function pause(db: Database, { body, person }: Order<z.output<typeof pause
   const until = new Date(untilMs).toISOString();
   return done(db, machine, {
     kind: 'paused',
-    text: `${person} paused replication of ${machine.name} for ${formatDuration(body.forMs)}, until ${until} (${body.reason}).`,
+    text:
+      `${person} paused replication of ${machine.name} for ${formatDuration(body.forMs)}, ` +
+      `until ${until} (${body.reason}).`,
   });
 }
 

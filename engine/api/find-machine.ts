@@ -11,7 +11,8 @@ export type FoundMachine =
   | Refusal;
 
 /**
- * Finds what a person named, exactly; never a guess. Unknown names are refused with the three nearest, and a name that several
+ * Finds what a person named, exactly; never a guess. Unknown names are refused with the three nearest, and a name
+ * that several
  * hosts have with the hosts. Source: CHAT 5.1
  */
 export async function findByName(db: Database, typed: string, hostName?: string): Promise<FoundMachine> {

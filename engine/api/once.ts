@@ -11,7 +11,8 @@ const waitMsMax = 10_000;
 const lookEveryMs = 100;
 
 /**
- * Carries a command out once for each idempotency key: whoever sends the key again, to whichever engine, gets the first answer.
+ * Carries a command out once for each idempotency key: whoever sends the key again, to whichever engine, gets the
+ * first answer.
  * An outage is not an answer: the same key may try again.
  */
 export async function once(

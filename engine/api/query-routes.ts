@@ -179,7 +179,9 @@ async function eventsAfter(
 async function pictureReply(stateFolder: string, file: string | null | undefined): Promise<Reply<Buffer>> {
   const none = refuse('unknown-target', 'This run has no console picture.');
   if (!file) return none;
-  const [folder, real] = await Promise.all([realpath(stateFolder), realpath(file).catch(() => undefined)]);
+  const folder = await realpath(stateFolder);
+  // A picture that is gone is the same to people as none.
+  const real = await realpath(file).catch(() => undefined);
   // The path is of our own making; should a row ever say something else, nothing outside the state folder is read.
   if (real === undefined || !real.startsWith(folder + path.sep)) return none;
   const handle = await open(real, 'r').catch((cause: unknown) => {

@@ -9,7 +9,10 @@ import { type Refusal, type Reply, refuse } from './reply.ts';
 
 type Schema = z.ZodType;
 
-/** One route: who may call it, what it takes and what it answers. The OpenAPI description is made from the same schemas. */
+/**
+ * One route: who may call it, what it takes and what it answers. The OpenAPI description is made from the same
+ * schemas.
+ */
 export type Route<Kind extends Access, Body extends Schema, Query extends Schema, Answer extends Schema> = {
   readonly method: 'GET' | 'POST';
   readonly url: string;
@@ -102,7 +105,8 @@ async function serve<Kind extends Access, Body extends Schema, Query extends Sch
     case 'refusal':
       return reply.code(outcome.status).send(outcome.body);
     case 'answer': {
-      // Our own answer is parsed too: a field that the schema does not know never leaves, a missing one is found at once.
+      // Our own answer is parsed too: a field that the schema does not know never leaves, a missing one is found at
+      // once.
       const body = route.answer.parse(outcome.body);
       return body instanceof Buffer ? reply.type('image/png').send(body) : reply.send(body);
     }

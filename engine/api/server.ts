@@ -19,7 +19,8 @@ export type Api = ReturnType<typeof createApi>;
 /**
  * The control API over TLS 1.3 with client certificates. Only enrolment is open to callers without one.
  *
- * `routes` are all routes that the server really has, as the server says itself; tests call each of them with the wrong certificates.
+ * `routes` are all routes that the server really has, as the server says itself; tests call each of them with the
+ * wrong certificates.
  */
 export function createApi(deps: ApiDeps) {
   const app = Fastify({

@@ -17,7 +17,8 @@ export type InstanceOutcome =
 /**
  * Notes that an agent was heard, and decides between two that run with one certificate.
  *
- * A new instance is welcome at once: agents restart. When the one that it replaced is heard again, both are alive; then the first
+ * A new instance is welcome at once: agents restart. When the one that it replaced is heard again, both are alive;
+ * then the first
  * stays and the newcomer is refused from there on.
  *
  * ```

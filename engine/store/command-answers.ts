@@ -27,7 +27,8 @@ export async function claimCommand(
       set: { claimedAt: sql`now()` },
       setWhere: sql`${commandAnswers.status} is null
         and ${commandAnswers.claimedAt} < now() - make_interval(secs => ${claimMs / 1000})
-        and ${commandAnswers.requestDigest} = ${command.requestDigest} and ${commandAnswers.person} = ${command.person}`,
+        and ${commandAnswers.requestDigest} = ${command.requestDigest}
+        and ${commandAnswers.person} = ${command.person}`,
     })
     .returning({ key: commandAnswers.key });
   if (claimed.length === 1) return { kind: 'claimed' };

@@ -26,7 +26,8 @@ export type OpenDrillOutcome =
   | { readonly kind: 'point-not-available' };
 
 /**
- * Opens a drill in state `starting` and pins its recovery point, in one transaction: from here on the point cannot expire.
+ * Opens a drill in state `starting` and pins its recovery point, in one transaction: from here on the point cannot
+ * expire.
  *
  * @param request limitMs: after this time the drill ends by itself, by the database's clock
  */
@@ -76,7 +77,10 @@ async function drillInTheWay(
   return other && { kind: 'busy', drill: other };
 }
 
-/** Moves an open drill and keeps what the target needs to find the machine. A closed drill is not opened again: `closed`. */
+/**
+ * Moves an open drill and keeps what the target needs to find the machine. A closed drill is not opened again:
+ * `closed`.
+ */
 export async function setDrill(
   db: Database,
   id: DrillId,

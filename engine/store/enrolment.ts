@@ -16,7 +16,8 @@ export async function insertToken(db: Database, token: NewToken): Promise<void> 
 }
 
 /**
- * Uses a token up for a new agent of its host, in one transaction. An older agent of the host is revoked and its machines go over to
+ * Uses a token up for a new agent of its host, in one transaction. An older agent of the host is revoked and its
+ * machines go over to
  * the new one. A token that cannot be used changes nothing, but people are told of the attempt.
  */
 export async function consumeToken(db: Database, use: TokenUse): Promise<TokenOutcome> {
@@ -43,7 +44,8 @@ export async function consumeToken(db: Database, use: TokenUse): Promise<TokenOu
 }
 
 async function refused(db: Database, use: TokenUse, outcome: TokenOutcome): Promise<TokenOutcome> {
-  const text = `An enrolment of host ${use.hostName} was refused: the token is ${outcome.kind === 'other-host' ? `for ${outcome.hostName}` : outcome.kind}.`;
+  const why = outcome.kind === 'other-host' ? `for ${outcome.hostName}` : outcome.kind;
+  const text = `An enrolment of host ${use.hostName} was refused: the token is ${why}.`;
   await appendEvent(db, { kind: 'enrolment-refused', text });
   return outcome;
 }

@@ -15,7 +15,8 @@ export type NewEvent = {
 /**
  * Writes down what people are told, in the transaction that changes the state; waiters hear of it when that commits.
  *
- * Call it last in the transaction: from here on all other writers of events wait, so that events become visible in the order of their
+ * Call it last in the transaction: from here on all other writers of events wait, so that events become visible in
+ * the order of their
  * numbers and nobody who reads "after number n" can miss one.
  */
 export async function appendEvent(db: Database, event: NewEvent): Promise<void> {

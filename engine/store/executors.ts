@@ -34,7 +34,8 @@ export async function liveExecutors(db: Database, silentForMs: number): Promise<
 }
 
 /**
- * Says that this engine is still alive. `fenced`: others took it for dead and removed its row; it must not do anything any more.
+ * Says that this engine is still alive. `fenced`: others took it for dead and removed its row; it must not do
+ * anything any more.
  * In a transaction, nobody can take its runs over until that ends.
  */
 export async function renewExecutor(db: Database, id: string): Promise<'renewed' | 'fenced'> {

@@ -4,7 +4,8 @@ export const eventsChannel = 'lifeboat_events';
 const reconnectAfterMs = 1000;
 
 /**
- * Keeps one connection that hears of new events. While it is broken nobody is called: whoever waits for events must also
+ * Keeps one connection that hears of new events. While it is broken nobody is called: whoever waits for events must
+ * also
  * look by itself from time to time.
  */
 export function listenForEvents(connectionString: string): {

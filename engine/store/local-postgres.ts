@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chown, lstat, mkdir, mkdtemp, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { chown, lstat, mkdir, mkdtemp, open, rename, rm, stat, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { Client } from 'pg';
 import { OutageError } from '../../domain/outage.ts';
 import { findNativePostgres, isOpenToAll, makeFolder, type NativePostgres } from './native-postgres.ts';
+import { readIfThere } from './read-if-there.ts';
 
 export type LocalPostgres = {
   /** Has no password: only the owner of the socket's 0700 folder (and root) can connect. */
@@ -55,7 +56,8 @@ type Owner = { readonly uid: number; readonly gid: number } | undefined;
  * A real PostgreSQL 18 of this program's own, its data in a folder, reachable over a Unix socket only.
  *
  * The first start makes the database (about a second). A server that a killed engine left running is taken over.
- * As root it runs as `nobody`; when that user cannot reach the folder, the data lies under /var/lib/lifeboat and the folder says where.
+ * As root it runs as `nobody`; when that user cannot reach the folder, the data lies under /var/lib/lifeboat and the
+ * folder says where.
  *
  * @throws OutageError with the end of the server's log when it does not start
  */
@@ -85,10 +87,11 @@ export async function startLocalPostgres(deps: {
 async function placeOf(folder: string, owner: Owner): Promise<string> {
   await makeFolder(folder);
   if (owner === undefined || (await isOpenToAll(folder))) return folder;
-  // The folder only points to the data, by a name of its own: a folder that is removed and made again gets a new database.
+  // The folder only points to the data, by a name of its own: a folder that is removed and made again gets a new
+  // database.
   const pointer = path.join(folder, 'postgres-is-at');
-  const known = await readFile(pointer, 'utf8').catch(() => undefined);
-  const place = known?.trim() || path.join(openDataFolder, `postgres-${randomBytes(6).toString('hex')}`);
+  const known = await readIfThere(pointer);
+  const place = known.trim() || path.join(openDataFolder, `postgres-${randomBytes(6).toString('hex')}`);
   await makeFolder(place);
   if (!(await isOpenToAll(place))) {
     throw new OutageError(`${place} cannot be reached by the unprivileged user that PostgreSQL runs as`, {
@@ -153,7 +156,8 @@ async function start(
 }
 
 /**
- * The server's socket: by default in the temporary folder, because a socket's path may have 107 bytes only, and the same one after a
+ * The server's socket: by default in the temporary folder, because a socket's path may have 107 bytes only, and the
+ * same one after a
  * restart, so that whoever keeps the connection string finds the server again.
  */
 async function socketFolderOf(
@@ -162,7 +166,7 @@ async function socketFolderOf(
 ): Promise<string> {
   const { owner, socketFolder } = options;
   const note = path.join(place, 'socket-is-in');
-  const known = socketFolder ?? (await readFile(note, 'utf8').catch(() => '')).trim();
+  const known = socketFolder ?? (await readIfThere(note)).trim();
   if (known !== '' && (await isOurs(known, owner))) return known;
   if (socketFolder !== undefined) {
     throw new OutageError(
@@ -186,6 +190,7 @@ async function isOurs(folder: string, owner: Owner): Promise<boolean> {
     () => false,
   );
   if (made && owner !== undefined) await chown(folder, owner.uid, owner.gid);
+  // A folder that cannot even be looked at is not ours.
   const found = await lstat(folder).catch(() => undefined);
   const isPrivate = found?.isDirectory() === true && (found.mode & 0o077) === 0;
   return isPrivate && found.uid === (owner?.uid ?? process.getuid?.());
@@ -249,8 +254,8 @@ async function waitUntilReady(
 
 /** What the data folder's lock file says: the server that runs on it, if that process is alive and a Postgres. */
 async function runningServer(place: string): Promise<{ pid: number; socketFolder: string } | undefined> {
-  const text = await readFile(path.join(place, 'data', 'postmaster.pid'), 'utf8').catch(() => undefined);
-  const lines = text?.split('\n') ?? [];
+  const text = await readIfThere(path.join(place, 'data', 'postmaster.pid'));
+  const lines = text.split('\n');
   const pid = Number(lines[0]);
   const socketFolder = lines[4]?.trim();
   if (!Number.isSafeInteger(pid) || pid <= 1 || !socketFolder) return undefined;
@@ -258,8 +263,8 @@ async function runningServer(place: string): Promise<{ pid: number; socketFolder
 }
 
 async function isPostgres(pid: number): Promise<boolean> {
-  const name = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '');
-  const state = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  const name = await readIfThere(`/proc/${pid}/comm`);
+  const state = await readIfThere(`/proc/${pid}/stat`);
   return name.trim() === 'postgres' && !/\) Z /.test(state);
 }
 
@@ -319,7 +324,7 @@ async function holdsOldMemory(place: string): Promise<boolean> {
 }
 
 async function logTail(place: string): Promise<string> {
-  const text = await readFile(path.join(place, 'postgres.log'), 'utf8').catch(() => '');
+  const text = await readIfThere(path.join(place, 'postgres.log'));
   return text.split('\n').slice(-12).join('\n').trim();
 }
 

@@ -236,7 +236,10 @@ export async function attachMachine(db: Database, id: MachineId, agentId: AgentI
     .where(and(eq(protectedMachines.id, id), isNull(protectedMachines.agentId)));
 }
 
-/** Makes the rows of a machine that only the vault knows, as its newest point describes it. Doing it again changes nothing. */
+/**
+ * Makes the rows of a machine that only the vault knows, as its newest point describes it. Doing it again changes
+ * nothing.
+ */
 export async function adoptMachine(
   db: Database,
   manifest: PointManifest,

@@ -14,7 +14,8 @@ const linkList = z.array(z.object({ source: z.string(), target: z.string() })).m
 /**
  * The programs of PostgreSQL 18 that npm installed for this platform, at a place that any local user can run them from.
  *
- * A node_modules under a folder like /root (0700) is closed to the unprivileged user that Postgres must run as, and an install with
+ * A node_modules under a folder like /root (0700) is closed to the unprivileged user that Postgres must run as, and
+ * an install with
  * `--ignore-scripts` lacks the links between its libraries: in both cases a repaired copy is made once.
  *
  * @param forOtherUser true when the programs will not run as the current user

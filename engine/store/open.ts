@@ -79,7 +79,8 @@ function boundedPool(deps: { connectionString: string; onTrouble?: (error: Error
     idle_in_transaction_session_timeout: 60_000,
     application_name: 'lifeboat-engine',
   });
-  // An idle connection that breaks is not an error of anybody's statement: the next statement opens another one or says why not.
+  // An idle connection that breaks is not an error of anybody's statement: the next statement opens another one or
+  // says why not.
   pool.on('error', (error) => deps.onTrouble?.(error));
   return pool;
 }
@@ -116,11 +117,12 @@ async function checkServer(client: PoolClient, description: string): Promise<str
   }
   const unsafe = settingsThatKeepCommits.filter((name) => settings.get(name) === 'off');
   if (unsafe.length > 0) {
+    const wanted = unsafe.map((name) => `${name} = on`).join(', ');
     throw new OutageError(`Postgres at ${description} runs with ${unsafe.map((name) => `${name}=off`).join(', ')}`, {
       retryable: false,
       nextStep:
-        `A power cut could lose recovery points that were reported as safe. Set ${unsafe.map((name) => `${name} = on`).join(', ')} ` +
-        'in postgresql.conf (also look for ALTER SYSTEM, ALTER DATABASE and ALTER ROLE), restart the server, then start again.',
+        `A power cut could lose recovery points that were reported as safe. Set ${wanted} in postgresql.conf (also look ` +
+        'for ALTER SYSTEM, ALTER DATABASE and ALTER ROLE), restart the server, then start again.',
     });
   }
   return `PostgreSQL ${settings.get('server_version')}`;

@@ -113,7 +113,8 @@ export async function movePoint(
 }
 
 /**
- * Begins the removal of a point, unless a drill runs from it: from here on no drill can pin it. Call it in a transaction.
+ * Begins the removal of a point, unless a drill runs from it: from here on no drill can pin it. Call it in a
+ * transaction.
  * The row is locked first, so that a drill that is being opened at this moment is seen.
  */
 export async function markExpiring(db: Database, id: RecoveryPointId): Promise<'expiring' | 'in-use'> {
@@ -143,31 +144,26 @@ export async function markDamaged(db: Database, id: RecoveryPointId, damage: str
     );
 }
 
-/** Puts a point of the vault back whose row was lost; it still has to be verified. False when the row is there. */
+/**
+ * Makes the rows agree with a manifest of the vault: a missing row is put back, one that is still `receiving` is
+ * sealed (an engine died
+ * between the two). Either way the point still has to be verified. False when nothing was missing.
+ */
 export async function adoptPoint(db: Database, manifest: PointManifest, digest: string): Promise<boolean> {
-  const added = await db
+  const { number, machineId, epoch, kind, takenAtMs, reason, hardware, disks } = manifest;
+  const sealed = { state: 'sealed', number, manifest, manifestDigest: digest };
+  const unknown = { captureId: crypto.randomUUID(), pauseMs: 0, changedBytes: 0 };
+  const adopted = await db
     .insert(recoveryPoints)
     .values({
       id: manifest.pointId,
-      machineId: manifest.machineId,
-      captureId: crypto.randomUUID(),
-      epoch: manifest.epoch,
-      kind: manifest.kind,
-      state: 'sealed',
-      takenAt: new Date(manifest.takenAtMs),
-      reason: manifest.reason,
-      pauseMs: 0,
-      changedBytes: 0,
-      hardware: manifest.hardware,
-      disks: manifest.disks,
-      number: manifest.number,
-      manifest,
-      manifestDigest: digest,
+      ...{ machineId, epoch, kind, reason, hardware, disks, ...sealed, ...unknown },
+      takenAt: new Date(takenAtMs),
     })
-    .onConflictDoNothing()
+    .onConflictDoUpdate({ target: recoveryPoints.id, set: sealed, setWhere: eq(recoveryPoints.state, 'receiving') })
     .returning({ id: recoveryPoints.id });
   await moveChain(db, manifest, digest);
-  return added.length === 1;
+  return adopted.length === 1;
 }
 
 /** Forgets a point whose manifest is no longer in the vault. */

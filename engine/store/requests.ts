@@ -15,7 +15,10 @@ export type NewRequest = {
   readonly applicationConsistent?: boolean;
 };
 
-/** Asks the machine's agent, at its next heartbeat. A second resynchronisation while one is outstanding is the same one. */
+/**
+ * Asks the machine's agent, at its next heartbeat. A second resynchronisation while one is outstanding is the same
+ * one.
+ */
 export async function addRequest(db: Database, request: NewRequest): Promise<'added' | 'outstanding'> {
   const added = await db
     .insert(agentRequests)

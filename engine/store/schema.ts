@@ -21,7 +21,8 @@ import {
 /**
  * The engine's tables. Their constraints make a wrong state impossible to store, whatever the code above them does.
  *
- * Unions are a `kind` column with jsonb beside it, parsed by zod when read (rows.ts). Times are decided by the database's clock.
+ * Unions are a `kind` column with jsonb beside it, parsed by zod when read (rows.ts). Times are decided by the
+ * database's clock.
  * Change this file, then run `npx drizzle-kit generate`: migrations only ever go forward.
  */
 const instant = (name: string) => timestamp(name, { withTimezone: true, precision: 3, mode: 'date' });
@@ -224,7 +225,10 @@ export const recoveryPoints = pgTable(
     reason: text().notNull(),
     pauseMs: doublePrecision('pause_ms').notNull(),
     changedBytes: byteCount('changed_bytes').notNull(),
-    /** What the manifest will say of hardware and disks; fixed when the point is announced, so that a repeat writes the same. */
+    /**
+     * What the manifest will say of hardware and disks; fixed when the point is announced, so that a repeat writes
+     * the same.
+     */
     hardware: jsonb().notNull(),
     disks: jsonb().notNull(),
     number: bigint({ mode: 'number' }),
@@ -372,7 +376,10 @@ export const events = pgTable(
   (table) => [index('events_at').on(table.at)],
 );
 
-/** The answer that each idempotency key got: the same key gets it again. A row without an answer is a claim in progress. */
+/**
+ * The answer that each idempotency key got: the same key gets it again. A row without an answer is a claim in
+ * progress.
+ */
 export const commandAnswers = pgTable(
   'command_answers',
   {

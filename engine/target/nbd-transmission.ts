@@ -171,7 +171,7 @@ export class NbdTransmission {
       this.#reply(cost, [lent.subarray(0, this.#headBytes + data.length)]);
       return;
     }
-    if (lent !== undefined) this.#buffers.giveBack(lent);
+    // What was lent and not answered with is never used again: the reader may still hold it.
     this.#reply(cost, [head, data]);
   }
 

@@ -6,6 +6,7 @@ import { minuteMs, secondMs } from '../../domain/units.ts';
 import { openDrillOf, setDrill } from '../store/drills.ts';
 import { appendEvent } from '../store/events.ts';
 import { beatExecutor, liveExecutors, removeExecutor, renewExecutor, staleExecutors } from '../store/executors.ts';
+import { openStore, type Store } from '../store/open.ts';
 import { activeRuns, finishRun, type RunRecord } from '../store/runs.ts';
 import { deadNeighbours } from './executor-id.ts';
 import type { StepDeps } from './run-context.ts';
@@ -39,26 +40,40 @@ const launchLimitMs = minuteMs;
 export async function startExecutor(given: Omit<ExecutorDeps, 'stopping'>): Promise<Executor> {
   const stopping = new AbortController();
   const deps: ExecutorDeps = { ...given, stopping: stopping.signal };
+  const { connectionString, executorId, log } = deps;
   const job = DBOS.registerWorkflow((runId: RunId) => runJob(deps, runId), { name: 'lifeboat-run' });
   configure(deps);
-  await deps.store.write((db) => beatExecutor(db, deps.executorId));
-  await launchAlone(deps);
+  // Connections of its own: a storm of requests that fills the engine's pool must not make it look dead.
+  const store = await openStore({ connectionString, onTrouble: (error) => log.warn(describeCauses(error)) });
+  await store.write((db) => beatExecutor(db, executorId));
+  let isLaunched = false;
+  const adopt = () => adoptRuns({ ...deps, store }, start);
+  // From its first row on it must be heard: the launch takes seconds, and longer when it waits for another engine's.
+  const beatingEnds = keepBeating({ ...deps, store }, async () => (isLaunched ? adopt() : undefined), stopping.signal);
   const start = async (runId: RunId) => {
     const handle = await DBOS.startWorkflow(job, { workflowID: runId })(runId);
     // The run's row tells people how it ended; an error here is our own, and adopt() ends the run for it.
-    handle.getResult().catch((error: unknown) => deps.log.error(`${runId}: ${describeCauses(error)}`));
+    handle.getResult().catch((error: unknown) => log.error(`${runId}: ${describeCauses(error)}`));
   };
-  const adopt = () => adoptRuns(deps, start);
-  await adopt();
-  const beatingEnds = keepBeating(deps, adopt, stopping.signal);
+  try {
+    await launchAlone(store);
+    await adopt();
+  } catch (error) {
+    stopping.abort();
+    await beatingEnds();
+    await store.close();
+    throw error;
+  }
+  isLaunched = true;
   return {
     start,
     adopt,
     async stop() {
       stopping.abort();
       await beatingEnds();
-      await deps.store.write((db) => removeExecutor(db, deps.executorId));
+      await store.write((db) => removeExecutor(db, executorId));
       await DBOS.shutdown();
+      await store.close();
     },
   };
 }
@@ -80,6 +95,8 @@ function configure(deps: ExecutorDeps): void {
       error: (entry) => log.error(String(entry)),
     },
     enableOTLP: false,
+    // Each connection of DBOS would send this setting before pg is ready for it, which pg 9 will refuse.
+    systemDatabaseIdleTransactionTimeoutMs: 0,
     listenQueues: [],
     useListenNotify: false,
     schedulerPollingIntervalMs: minuteMs,
@@ -87,9 +104,9 @@ function configure(deps: ExecutorDeps): void {
 }
 
 /** Two engines that start on a fresh database must not both make DBOS's tables. */
-async function launchAlone(deps: ExecutorDeps): Promise<void> {
+async function launchAlone(store: Store): Promise<void> {
   const deadlineMs = performance.now() + launchLimitMs;
-  while ((await deps.store.alone('launch of the job engine', () => DBOS.launch())) === 'not-free') {
+  while ((await store.alone('launch of the job engine', () => DBOS.launch())) === 'not-free') {
     if (performance.now() > deadlineMs) {
       throw new OutageError('wait for another engine to make the job tables', {
         retryable: true,
@@ -104,7 +121,7 @@ function keepBeating(deps: ExecutorDeps, adopt: () => Promise<void>, signal: Abo
   const beat = async () => {
     let adoptFromMs = 0;
     for (let count = 1; !signal.aborted; count += 1) {
-      await delay(deps.beatEveryMs ?? beatEveryMsDefault, undefined, { signal }).catch(() => undefined);
+      await pause(deps.beatEveryMs ?? beatEveryMsDefault, signal);
       if (signal.aborted) return;
       const mayAdopt = count % 2 === 0 && performance.now() >= adoptFromMs;
       const outcome = await beatOnce(deps, mayAdopt ? adopt : undefined);
@@ -114,6 +131,20 @@ function keepBeating(deps: ExecutorDeps, adopt: () => Promise<void>, signal: Abo
   };
   const beating = beat();
   return () => beating;
+}
+
+/** Waits that long, or until the engine stops. */
+function pause(forMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(done, forMs);
+    function done() {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    }
+    signal.addEventListener('abort', done);
+    if (signal.aborted) done();
+  });
 }
 
 /** A beat that cannot reach the database is not an error of anybody: the next one tries again, and silence speaks for itself. */

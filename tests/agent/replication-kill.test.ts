@@ -129,17 +129,21 @@ const cases = captureBoundaries.flatMap((killAt, index) =>
 );
 
 describe('an agent that is killed goes on where it was, and every point is bit-exact', () => {
-  test.each(cases)('at "%s", the %i. time (tracker forgets: %s)', async (killAt, occurrence, forgets) => {
-    const machine = newMachine({ forgets });
-    const order = { ...machine, identity: agent, processServers: [url], source: { forgets } };
-    await killedChild({ ...order, killAt, occurrence });
-    const findings = await resumeAndCompare(machine, { forgets });
-    expect(findings.every((finding) => finding.isExact)).toBe(true);
-    // Captured once, made a point once: announcing again after a kill must be the same capture.
-    const points = pointsOf(machine.stateFolder);
-    const times = new Map(points.map((point) => [point.captureId, point.takenAtMs]));
-    expect(new Set(times.values()).size).toBe(times.size);
-  });
+  test.each(cases)(
+    'at "%s", the %i. time (tracker forgets: %s)',
+    { timeout: 60_000 },
+    async (killAt, occurrence, forgets) => {
+      const machine = newMachine({ forgets });
+      const order = { ...machine, identity: agent, processServers: [url], source: { forgets } };
+      await killedChild({ ...order, killAt, occurrence });
+      const findings = await resumeAndCompare(machine, { forgets });
+      expect(findings.every((finding) => finding.isExact)).toBe(true);
+      // Captured once, made a point once: announcing again after a kill must be the same capture.
+      const points = pointsOf(machine.stateFolder);
+      const times = new Map(points.map((point) => [point.captureId, point.takenAtMs]));
+      expect(new Set(times.values()).size).toBe(times.size);
+    },
+  );
 
   test('and this comparison sees a tracker that moves on before the changes are durable', async () => {
     const options = { isCareless: true };

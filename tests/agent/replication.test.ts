@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
@@ -32,16 +33,17 @@ type World = {
   order: AgentOrder;
 };
 
-async function world(
-  options: { url: string; everyMs?: number; spoolBytesMax?: number } & Partial<AgentOrder>,
-): Promise<World> {
+type WorldOptions = { url: string; everyMs?: number; sizes?: readonly number[] } & Partial<AgentOrder>;
+
+async function world(options: WorldOptions): Promise<World> {
   const stateFolder = newFolder(site.folder, 'agent');
-  const disks = sizes.map((sizeBytes, index) => ({ key: `disk${index}`, sizeBytes }));
+  const diskSizes = options.sizes ?? sizes;
+  const disks = diskSizes.map((sizeBytes, index) => ({ key: `disk${index}`, sizeBytes }));
   const source = createSimulatedSource(join(stateFolder, 'source'), disks);
   const machineId = site.newMachineId();
   const diskIds: [DiskId, DiskId] = [site.newDiskId(), site.newDiskId()];
   const points: AnnouncePointRequest[] = [];
-  const assignment = assignmentOf(machineId, diskIds, options.everyMs ?? 3_600_000);
+  const assignment = assignmentOf({ machineId, diskIds, sizes: diskSizes, everyMs: options.everyMs ?? 3_600_000 });
   const announce = (point: AnnouncePointRequest) => {
     points.push(point);
     return Promise.resolve('announced' as const);
@@ -58,8 +60,14 @@ async function world(
   return { source, assignment, diskIds, points, order };
 }
 
-function assignmentOf(machineId: MachineId, diskIds: readonly DiskId[], everyMs: number): Assignment {
-  const disks = diskIds.map((diskId, index) => ({ diskId, key: `disk${index}`, sizeBytes: sizes[index] ?? 0 }));
+function assignmentOf(order: {
+  machineId: MachineId;
+  diskIds: readonly DiskId[];
+  sizes: readonly number[];
+  everyMs: number;
+}): Assignment {
+  const { machineId, diskIds, everyMs } = order;
+  const disks = diskIds.map((diskId, index) => ({ diskId, key: `disk${index}`, sizeBytes: order.sizes[index] ?? 0 }));
   return {
     machineId,
     name: 'vm-7',
@@ -192,6 +200,39 @@ describe('when something fails', () => {
     one.update(bookmark(w.assignment, 'A'));
     const point = await newest(w, 2);
     await expectEqual(w, point);
+  });
+
+  test('a first copy goes on where the process server died, with the next one', { timeout: 60_000 }, async () => {
+    const dying = Promise.withResolvers<void>();
+    const vault = await site.openVaultAgain();
+    let appendCount = 0;
+    const append: typeof vault.append = async (...order) => {
+      appendCount += 1;
+      // Durable, but never acknowledged: the process dies in between.
+      const outcome = await vault.append(...order);
+      if (appendCount === 2) {
+        dying.resolve();
+        await new Promise(() => undefined);
+      }
+      return outcome;
+    };
+    const first = await site.startProcessServer({ vault: { ...vault, append } });
+    const second = await site.startProcessServer();
+    const big = 50 * 1_048_576;
+    const w = await world({ url: first.url, sizes: [big, block] });
+    const content = randomBytes(big);
+    w.source.write('disk0', 0, content);
+    const one = await start({ ...w.order, processServers: [first.url, second.url], tryForMs: 10_000 });
+    await dying.promise;
+    expect(one.report().activity.kind).toBe('scanning');
+    await first.stop();
+    const point = await newest(w, 1);
+    const reader = await (await site.openVaultAgain()).openDisk(w.diskIds[0], point.disks[0]?.position ?? fail());
+    expect((await reader.read(0, big)).equals(content)).toBe(true);
+    // Four batches of at most 16 MiB: the second was recognised, nothing was sent anew.
+    expect(point.disks[0]?.position.sequence).toBe(4);
+    expect(one.report().sentBytesTotal).toBe(big);
+    await vault.close();
   });
 
   test('a process server that is away makes the spool grow; when it is back every capture becomes a point', async () => {

@@ -1,5 +1,5 @@
 import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { Agent, request } from 'undici';
@@ -53,7 +53,9 @@ export async function startTestApi(store: Store, changes: Partial<ApiDeps> = {})
   const stateFolder = await mkdtemp(path.join(os.tmpdir(), 'lifeboat-api-'));
   const authority = await createCertificateAuthority(path.join(stateFolder, 'ca'), Date.now());
   const keys = await createVaultKeys(path.join(stateFolder, 'keys'));
-  const blobs = await openDirectoryStore(path.join(stateFolder, 'vault'));
+  const vaultFolder = path.join(stateFolder, 'vault');
+  await mkdir(vaultFolder);
+  const blobs = await openDirectoryStore(vaultFolder);
   const vault = await createVault({ store: blobs, keys, sealerThreads: 0 });
   const errors: unknown[] = [];
   const points = createPointKeeper({

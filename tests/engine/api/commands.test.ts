@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import os from 'node:os';
 import path from 'node:path';
 import { sql } from 'drizzle-orm';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
@@ -253,7 +254,8 @@ test('the console picture of a run is served, and no path of a row leads out of 
   await mkdir(pictures);
   const png = Buffer.concat([Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]), Buffer.from('picture')]);
   await writeFile(path.join(pictures, 'good.png'), png);
-  const outside = `${api.stateFolder}-outside.png`;
+  const elsewhere = await mkdtemp(path.join(os.tmpdir(), 'lifeboat-outside-'));
+  const outside = path.join(elsewhere, 'outside.png');
   await writeFile(outside, png);
   await symlink(outside, path.join(pictures, 'link.png'));
   await writeFile(path.join(pictures, 'text.png'), 'not a picture');
@@ -297,6 +299,7 @@ test('the console picture of a run is served, and no path of a row leads out of 
   ]) {
     expect([file, (await show(file)).status]).toEqual([file, 404]);
   }
+  await rm(elsewhere, { recursive: true });
 });
 
 test('the description is OpenAPI 3.1 with every route, its bodies and its answers', async () => {
@@ -308,7 +311,7 @@ test('the description is OpenAPI 3.1 with every route, its bodies and its answer
   );
   const served = api.routes.map(({ method, url }) => `${method.toLowerCase()} ${url.replaceAll(/:(\w+)/g, '{$1}')}`);
   expect(described.sort()).toEqual(served.sort());
-  expect(paths[routes.pause]?.['post']).toMatchObject({
+  expect(paths[routes.pause]?.post).toMatchObject({
     requestBody: { content: { 'application/json': { schema: { required: ['machine', 'forMs', 'reason'] } } } },
     responses: { '200': {}, default: {} },
   });

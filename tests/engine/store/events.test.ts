@@ -18,7 +18,10 @@ beforeEach(async () => {
 
 type Append = (db: Database, text: string) => Promise<unknown>;
 
-/** Two writers; the first takes its number first and commits last. Returns what a reader who goes on from number to number has seen. */
+/**
+ * Two writers; the first takes its number first and commits last. Returns what a reader who goes on from number to
+ * number has seen.
+ */
 async function seenByReader(append: Append): Promise<string[]> {
   const seen: string[] = [];
   let after = 0;

@@ -5,6 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { connectNbd } from '../../../agent/nbd-client.ts';
 import { OutageError } from '../../../domain/outage.ts';
 import { mebibyte } from '../../../domain/units.ts';
 import { exportOf, isHole, statusRuns } from '../../../engine/target/nbd-export.ts';
@@ -115,6 +116,40 @@ describe('clients that others wrote', () => {
     const socketPath = await serve({ disk0: reader() });
     expect((await stat(socketPath)).mode & 0o777).toBe(0o600);
   });
+});
+
+describe('memory that is used again', () => {
+  test.each(['lent', 'of its own', 'sometimes lent'])(
+    'many reads at once of a reader whose memory is %s are all right',
+    async (kind) => {
+      let count = 0;
+      const read: DiskReader['read'] = async (offsetBytes, lengthBytes, allocate = Buffer.alloc) => {
+        count += 1;
+        if (count % 3 === 0) await new Promise((resolve) => setImmediate(resolve));
+        const isLent = kind === 'lent' || (kind === 'sometimes lent' && count % 2 === 0);
+        // A reader that asks for memory and then answers with other memory is allowed, too.
+        const memory = allocate(lengthBytes);
+        const data = isLent ? memory : Buffer.alloc(lengthBytes);
+        content.copy(data, 0, offsetBytes, offsetBytes + lengthBytes);
+        return data;
+      };
+      const socketPath = await serve({ disk0: { ...reader(), read } });
+      const client = await connectNbd({ socketPath, exportName: 'disk0', metaContexts: [] });
+      const ranges = Array.from({ length: 600 }, (_, index) => {
+        const lengthBytes = [512, 4096, 65_536, 300_000, 1_048_576][index % 5] ?? 512;
+        return { offsetBytes: (index * 7_919_003) % (sizeBytes - lengthBytes), lengthBytes };
+      });
+      const answers = await Promise.all(
+        ranges.map(async ({ offsetBytes, lengthBytes }) =>
+          (await client.read(offsetBytes, lengthBytes)).equals(
+            content.subarray(offsetBytes, offsetBytes + lengthBytes),
+          ),
+        ),
+      );
+      client.close();
+      expect(answers.filter((isRight) => !isRight)).toEqual([]);
+    },
+  );
 });
 
 describe('a vault that cannot give bytes', () => {

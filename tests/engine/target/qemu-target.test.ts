@@ -284,7 +284,7 @@ describe('without QEMU', () => {
     const { plan, targetWith } = await begin();
     const outcome = await targetWith(missing).verifyWithoutBoot(plan);
     expect(outcome).toMatchObject({ kind: 'disks-read', verified: true });
-    expect(outcome.explanation).toContain('no machine was booted');
+    expect(outcome.explanation).toContain('No machine was booted');
   });
 
   test('a disk that cannot be read fails that too', async () => {
