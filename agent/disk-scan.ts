@@ -4,7 +4,6 @@ import { OutageError } from '../domain/outage.ts';
 import type { Position } from '../domain/position.ts';
 import { nilUuid } from '../protocol/hrl.ts';
 import { createHrlImageBuilder, hrlImageBytesMax } from '../protocol/hrl-writer.ts';
-import { reclaimBuffers } from './buffer-reclaim.ts';
 import type { ChangeSender, DiskCall, OutgoingSegment } from './change-sender.ts';
 import { readAhead } from './read-ahead.ts';
 import type { CapturedDisk } from './tracker/change-tracker.ts';
@@ -14,7 +13,6 @@ export const scanBatchBytes = 16 * 1_048_576;
 /** Digests are asked for 1 GiB of disk at a time (512 KiB of answer). */
 const windowBlocks = 16_384;
 const digestBytes = 32;
-const reclaimEveryBytes = 16 * 1_048_576;
 
 export type ScanOrder = DiskCall & {
   readonly captured: CapturedDisk;
@@ -65,7 +63,6 @@ async function windowDigests(order: ScanOrder, start: Position, firstBlock: numb
 async function compareWindow(order: ScanOrder, work: { window: Window; extents: Extent[]; outbox: Outbox }) {
   const { window, extents, outbox } = work;
   let doneBytes = window.firstBlock * blockBytes;
-  let reclaimedAt = doneBytes;
   const read = (offsetBytes: number, lengthBytes: number) => order.captured.read(offsetBytes, lengthBytes);
   for await (const piece of readAhead(extents, read)) {
     order.signal.throwIfAborted();
@@ -74,9 +71,6 @@ async function compareWindow(order: ScanOrder, work: { window: Window; extents: 
     const pieceEnd = piece.offsetBytes + piece.data.length;
     order.onProgress({ comparedBytes: pieceEnd - doneBytes, sentBytes: 0 });
     doneBytes = pieceEnd;
-    if (doneBytes - reclaimedAt < reclaimEveryBytes) continue;
-    reclaimBuffers();
-    reclaimedAt = doneBytes;
   }
   await sendZeros(window, { from: doneBytes, to: window.endBytes }, outbox);
   order.onProgress({ comparedBytes: window.endBytes - doneBytes, sentBytes: 0 });

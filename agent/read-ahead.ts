@@ -1,8 +1,10 @@
 import type { Extent } from '../domain/extent.ts';
+import { reclaimBuffers } from './buffer-reclaim.ts';
 
 const pieceBytesMax = 1_048_576;
 /** Enough to keep an NBD server busy; each piece is 1 MiB, so this bounds the memory too. */
 const readsInFlightMax = 4;
+const reclaimEveryBytes = 16 * 1_048_576;
 
 type Read = (offsetBytes: number, lengthBytes: number) => Promise<Buffer>;
 export type Piece = { readonly offsetBytes: number; readonly data: Buffer };
@@ -10,6 +12,7 @@ export type Piece = { readonly offsetBytes: number; readonly data: Buffer };
 /** Reads extents in order, in pieces of at most 1 MiB, a few of them ahead of the consumer. */
 export async function* readAhead(extents: Iterable<Extent> | AsyncIterable<Extent>, read: Read): AsyncGenerator<Piece> {
   const inFlight: Promise<Piece>[] = [];
+  let readBytes = 0;
   try {
     for await (const piece of pieces(extents)) {
       const reading = read(piece.offsetBytes, piece.lengthBytes).then((data) => ({
@@ -19,8 +22,12 @@ export async function* readAhead(extents: Iterable<Extent> | AsyncIterable<Exten
       // Awaited below, in order; until then a rejection must not count as unhandled.
       void Promise.allSettled([reading]);
       inFlight.push(reading);
+      readBytes += piece.lengthBytes;
       const first = inFlight.length === readsInFlightMax ? inFlight.shift() : undefined;
       if (first !== undefined) yield await first;
+      if (readBytes < reclaimEveryBytes) continue;
+      reclaimBuffers();
+      readBytes = 0;
     }
     for (let next = inFlight.shift(); next !== undefined; next = inFlight.shift()) yield await next;
   } finally {

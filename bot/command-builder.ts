@@ -15,6 +15,7 @@ import {
 
 const reasonLengthMax = 500;
 const pauseMsMax = 7 * dayMs;
+const sinceMsMax = 90 * dayMs;
 const listObjects = ['vms', 'hosts', 'runs', 'plans', 'alerts', 'approvals'] as const satisfies readonly ListObject[];
 const machineFilters = ['enabled', 'replicating', 'not-enabled', 'paused'] as const satisfies readonly MachineFilter[];
 const runFilters = ['active', 'succeeded', 'failed'] as const satisfies readonly RunFilter[];
@@ -30,7 +31,7 @@ const builders: Record<RunnableVerb, (split: SplitWords) => Interpreted> = {
   list: buildList,
   show: buildShow,
   points: buildPoints,
-  lag: (split) => withTarget(split, (target) => ({ verb: 'lag', target })),
+  lag: buildLag,
   enable: (split) => withMachine(split, 'enable', (machine) => buildEnable(machine, split)),
   pause: (split) => withMachine(split, 'pause', (machine) => buildPause(machine, split)),
   resume: (split) => withMachine(split, 'resume', (machine) => command({ verb: 'resume', machine })),
@@ -118,6 +119,15 @@ function buildPoints(split: SplitWords): Interpreted {
     const chosen: PointFilter = isApplication ? 'application-consistent' : 'crash-consistent';
     return command({ verb: 'points', machine, filter: isApplication || split.flags.has('crash') ? chosen : 'all' });
   });
+}
+
+function buildLag(split: SplitWords): Interpreted {
+  const typed = split.flags.get('since');
+  const sinceMs = typed === undefined ? undefined : parseDuration(typed.toLowerCase());
+  if (typed !== undefined && (sinceMs === undefined || sinceMs < secondMs || sinceMs > sinceMsMax)) {
+    return rejected(`\`${typed.slice(0, 40)}\` is not a time I can look back; write 15m, 24h or 7d, at most 90d.`);
+  }
+  return withTarget(split, (target) => ({ verb: 'lag', target, sinceMs }));
 }
 
 function buildEnable(machine: string, split: SplitWords): Interpreted {

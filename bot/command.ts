@@ -25,7 +25,12 @@ export type Command =
     }
   | { readonly verb: 'show'; readonly subject: ShowSubject }
   | { readonly verb: 'points'; readonly machine: string; readonly filter: PointFilter }
-  | { readonly verb: 'lag'; readonly target: Target | undefined }
+  | {
+      readonly verb: 'lag';
+      readonly target: Target | undefined;
+      /** Looks back so far; undefined: only the lag now. */
+      readonly sinceMs: number | undefined;
+    }
   | {
       readonly verb: 'enable';
       readonly machine: string;
@@ -88,7 +93,7 @@ function wordsOf(command: Command): string[] {
     case 'points':
       return ['points', command.machine, ...filterWords(command.filter)];
     case 'lag':
-      return ['lag', ...targetWords(command.target)];
+      return ['lag', ...targetWords(command.target), ...sinceWords(command.sinceMs)];
     case 'whoami':
     case 'version':
       return [command.verb];
@@ -143,6 +148,10 @@ function pointWords(point: string): string[] {
 
 function pageWords(page: number): string[] {
   return page === 1 ? [] : ['--page', String(page)];
+}
+
+function sinceWords(sinceMs: number | undefined): string[] {
+  return sinceMs === undefined ? [] : ['--since', durationWord(sinceMs)];
 }
 
 function filterWords(filter: PointFilter): string[] {

@@ -4,7 +4,7 @@ import type { ApiAnswer, ApiCall } from './api-call.ts';
 import type { Card } from './card.ts';
 import { parseArguments, parseLine } from './chat-command.ts';
 import type { Command, ParsedLine } from './command.ts';
-import { decide, type Follow, type Outcome, type Reply } from './conversation/decide.ts';
+import { callsAfter, decide, type Follow, type Outcome, type Reply } from './conversation/decide.ts';
 import { outageCard, refusalCard } from './conversation/plain-cards.ts';
 import { present, presentReplication, presentRun } from './conversation/present.ts';
 import type { EngineClient } from './engine-client.ts';
@@ -55,6 +55,7 @@ async function executeParsed(parsed: ParsedLine, deps: LineDeps): Promise<LineRe
   const { command } = decision;
   try {
     for (const call of decision.calls) answers.push(await askEngine(call, deps));
+    for (const call of callsAfter(command, answers)) answers.push(await askEngine(call, deps));
     const reply = present(command, answers, deps.nowMs());
     if (reply.follow === undefined || !deps.isWaiting) return finish(reply, answers, deps);
     for (const card of reply.cards) deps.surface?.update(card);

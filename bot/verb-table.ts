@@ -74,8 +74,10 @@ export const verbTable = {
     group: 'Look',
     form: 'lag [<vm> | host:<name>]',
     summary: 'how much data a failover now would lose',
-    flags: [],
-    examples: ['lag', 'lag vm-7'],
+    flags: [
+      { name: 'since', value: '<time>', meaning: 'also the points taken in that time (24h, 7d) and the longest gap' },
+    ],
+    examples: ['lag', 'lag vm-7', 'lag vm-7 --since 24h'],
     related: ['status', 'points'],
   },
   failover: {

@@ -64,3 +64,44 @@ export function lagMs(points: readonly RecoveryPoint[], nowMs: number): number |
   const newest = newestAvailable(points);
   return newest === undefined ? undefined : Math.max(0, nowMs - newest.takenAtMs);
 }
+
+/** The longest time in which no newer available point came. `toMs` is now while none has come yet. Epoch milliseconds. */
+export type PointGap = { readonly fromMs: number; readonly toMs: number };
+export type PointHistory = {
+  /** Points of any state that were taken in the period. */
+  readonly takenCount: number;
+  /** Those of them that can be failed over to. */
+  readonly availableCount: number;
+  /** Undefined without an available point: unknown is never zero. */
+  readonly longestGap: PointGap | undefined;
+};
+
+/**
+ * What the points say of a period that ends now. Its longest gap is the worst lag that was reached in it, so a gap that began
+ * before the period counts whole, and so does the one that is still open. Points that have expired cannot be counted.
+ *
+ * @param points in any order; points that a clock dates after now are taken as now
+ * Source: CHAT 5.1
+ */
+export function pointHistory(points: readonly RecoveryPoint[], sinceMs: number, nowMs: number): PointHistory {
+  const taken = points.filter((point) => point.takenAtMs >= sinceMs);
+  const availableAtMs = points
+    .filter((point) => point.state === 'available')
+    .map((point) => Math.min(point.takenAtMs, nowMs))
+    .sort((a, b) => a - b);
+  const gaps = availableAtMs
+    .map((fromMs, index) => ({ fromMs, toMs: availableAtMs[index + 1] ?? nowMs }))
+    .filter((gap) => gap.toMs >= sinceMs);
+  return {
+    takenCount: taken.length,
+    availableCount: taken.filter((point) => point.state === 'available').length,
+    longestGap: gaps.reduce<PointGap | undefined>(
+      (longest, gap) => (lengthMs(gap) > lengthMs(longest) ? gap : longest),
+      undefined,
+    ),
+  };
+}
+
+function lengthMs(gap: PointGap | undefined): number {
+  return gap === undefined ? -1 : gap.toMs - gap.fromMs;
+}

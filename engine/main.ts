@@ -51,7 +51,7 @@ export async function runEngine(configFile: string): Promise<void> {
     anchors: vaultAnchorFile(foldersOf(config).anchors),
     onTrouble: (error, machineId) => log.warn(`recovery points of ${machineId}: ${describeCauses(error)}`),
   });
-  await points.continueAll();
+  await points.recover();
   const schedule = startSchedule({
     store,
     vault: installation.vault,

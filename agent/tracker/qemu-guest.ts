@@ -94,6 +94,7 @@ class QemuGuestTracker implements ChangeTracker {
 
   async close(): Promise<void> {
     this.#closeViews();
+    // A connection that failed was told to whoever asked for it; there is nothing to close.
     const qmp = await this.#connecting?.catch(() => undefined);
     this.#connecting = undefined;
     qmp?.close();
@@ -176,6 +177,7 @@ class QemuGuestTracker implements ChangeTracker {
   }
 
   async #reconnected(previous: Promise<QmpConnection> | undefined): Promise<QmpConnection> {
+    // Why the attempt before failed was told to its own caller; this one tries anew.
     const open = await previous?.catch(() => undefined);
     return open?.isOpen() ? open : this.#connect();
   }

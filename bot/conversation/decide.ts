@@ -1,8 +1,9 @@
 import { assertNever } from '../../domain/invariant.ts';
-import type { ApiCall } from '../api-call.ts';
+import type { ApiAnswer, ApiCall } from '../api-call.ts';
 import type { Card } from '../card.ts';
 import type { Command, ParsedLine, ShowSubject, Target } from '../command.ts';
 import { verbHelpCard } from './help-cards.ts';
+import { machinesOfLag } from './lag-cards.ts';
 import { emptyListCard, failoverQuestionCard, notAvailableCard, usageCard } from './plain-cards.ts';
 
 /** How a line ended. `dr` turns it into its exit code. */
@@ -41,6 +42,16 @@ export function decide(parsed: ParsedLine): Decision {
     default:
       return { kind: 'ask', command, calls: callsOf(command) };
   }
+}
+
+/** What has to be asked once the first answers are there: `lag --since` needs the points of each machine that it shows. */
+export function callsAfter(command: Command, answers: readonly ApiAnswer[]): readonly ApiCall[] {
+  if (command.verb !== 'lag' || command.sinceMs === undefined) return [];
+  const found = answers.flatMap((answer) => {
+    if (answer.kind === 'machine') return [answer.machine];
+    return answer.kind === 'machines' ? answer.machines : [];
+  });
+  return machinesOfLag(found, command.target).map((machine) => ({ kind: 'points', machine: machine.name }));
 }
 
 function reply(card: Card, outcome: Outcome): Decision {

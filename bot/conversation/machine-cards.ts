@@ -16,8 +16,8 @@ import {
 } from './machine-words.ts';
 import { age, instant } from './time-words.ts';
 
-const pageSize = 20;
-const lagMeaning = 'Lag: how much data a failover would lose if it were started now.';
+/** Rows of every list and table. */
+export const pageSize = 20;
 
 /** One line per machine, those that need somebody first. */
 export function statusCard(machines: readonly MachineView[], about: string | undefined, nowMs: number): Card {
@@ -170,33 +170,6 @@ function machineButtons(machine: MachineView): Button[] {
     return [{ label: 'Watch', line: `show ${drill.runId}`, style: 'default' }, ...resume];
   }
   return [{ label: 'Test failover', line: `failover ${name} --test`, style: 'primary' }, ...resume];
-}
-
-/** How much a failover now would lose, machine by machine, worst first. */
-export function lagCard(machines: readonly MachineView[], nowMs: number): Card {
-  const replicated = machines.filter((machine) => machine.protection.kind !== 'not-protected');
-  const ordered = [...replicated].sort((a, b) => (b.lagMs ?? Number.MAX_VALUE) - (a.lagMs ?? Number.MAX_VALUE));
-  const over = replicated.filter(
-    (machine) => machine.policy !== null && (machine.lagMs ?? 0) > machine.policy.rpoThresholdMs,
-  );
-  const rest = ordered.length - pageSize;
-  return {
-    title:
-      replicated.length === 0
-        ? 'No protected machine, so no lag'
-        : `Lag · ${over.length === 0 ? 'all within their limits' : `${over.length} over the limit`}`,
-    tone: over.length > 0 ? 'warning' : 'neutral',
-    audience: 'asker',
-    ...(ordered.length > 0 && {
-      table: {
-        columns: ['Machine', 'Lag', 'Newest point', 'Replication'],
-        rows: ordered
-          .slice(0, pageSize)
-          .map((machine) => [machine.name, lagWords(machine), newestPointWords(machine, nowMs), stateWords(machine)]),
-      },
-    }),
-    ...(ordered.length > 0 && { footer: rest > 0 ? `and ${rest} more with less lag` : lagMeaning }),
-  };
 }
 
 /** Recovery points, newest first; only an available one can be failed over to. */

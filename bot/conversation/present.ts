@@ -5,7 +5,8 @@ import type { Card } from '../card.ts';
 import type { Command, ShowSubject, Target } from '../command.ts';
 import type { Reply } from './decide.ts';
 import { helpCard, overviewCard } from './help-cards.ts';
-import { lagCard, machineCard, machineListCard, pointsCard, statusCard } from './machine-cards.ts';
+import { lagCard, lagHistoryCard } from './lag-cards.ts';
+import { machineCard, machineListCard, pointsCard, statusCard } from './machine-cards.ts';
 import { replicationProgress, stateWords, troubleSentences } from './machine-words.ts';
 import { doneCard, hostCard, hostListCard, refusalCard, versionCard, whoamiCard } from './plain-cards.ts';
 import { planCard, runCard, runDetailCard, runListCard, startedCard } from './run-cards.ts';
@@ -35,7 +36,7 @@ function presentQuery(command: Command, answers: readonly ApiAnswer[], nowMs: nu
         audience: command.isPublic ? 'channel' : 'asker',
       }));
     case 'lag':
-      return presentMachines(command.target, answers, (machines) => lagCard(machines, nowMs));
+      return presentMachines(command.target, answers, (machines) => presentLag(command, machines, { answers, nowMs }));
     case 'list':
       return done(listCard(command, answers, nowMs));
     case 'show':
@@ -62,6 +63,17 @@ function presentMachines(
   const onHost = all.filter((machine) => machine.hostName === target.name);
   if (onHost.length > 0) return done(draw(onHost, target.name));
   return { cards: [unknownHost(target.name)], outcome: 'refused' };
+}
+
+function presentLag(
+  command: Extract<Command, { verb: 'lag' }>,
+  machines: readonly MachineView[],
+  known: { readonly answers: readonly ApiAnswer[]; readonly nowMs: number },
+): Card {
+  if (command.sinceMs === undefined) return lagCard(machines, known.nowMs);
+  // In the order in which `callsAfter` asked for them, which is the order of the card's rows.
+  const pointsOf = known.answers.flatMap((answer) => (answer.kind === 'points' ? [answer.points] : []));
+  return lagHistoryCard(machines, pointsOf, { sinceMs: command.sinceMs, nowMs: known.nowMs });
 }
 
 function unknownHost(name: string): Card {

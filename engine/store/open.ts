@@ -23,6 +23,7 @@ export type Store = {
   nowMs(): Promise<number>;
   /** Calls back when an event was committed by any engine. It may be called too often; returns the way to stop. */
   onEvent(listener: () => void): () => void;
+  /** Closing it again changes nothing. */
   close(): Promise<void>;
 };
 
@@ -54,6 +55,11 @@ export async function openStore(deps: {
     throw error;
   });
   const listening = listenForEvents(deps.connectionString);
+  let closing: Promise<void> | undefined;
+  const close = async () => {
+    await listening.close();
+    await Promise.all([pool.end(), lockPool.end()]);
+  };
   return {
     description,
     version,
@@ -62,9 +68,9 @@ export async function openStore(deps: {
     alone: (name, work) => attempt(() => withLock(lockPool, name, work)),
     nowMs: () => attempt(() => databaseNowMs(db)),
     onEvent: listening.onEvent,
-    close: async () => {
-      await listening.close();
-      await Promise.all([pool.end(), lockPool.end()]);
+    close: () => {
+      closing ??= close();
+      return closing;
     },
   };
 }

@@ -69,7 +69,14 @@ const commandOfAnyKind: fc.Arbitrary<Command> = fc.oneof(
     page: fc.integer({ min: 1, max: 1000 }),
   }),
   fc.record({ verb: fc.constant('points'), machine: nameOf, filter: fc.constantFrom('all', 'crash-consistent') }),
-  fc.record({ verb: fc.constant('lag'), target: targetOf() }),
+  fc.record({
+    verb: fc.constant('lag'),
+    target: targetOf(),
+    sinceMs: fc.option(
+      fc.integer({ min: 1, max: 604_800 }).map((seconds) => seconds * 1000),
+      { nil: undefined },
+    ),
+  }),
   fc.record({
     verb: fc.constant('enable'),
     machine: nameOf,

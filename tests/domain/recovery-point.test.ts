@@ -5,6 +5,7 @@ import {
   expiredPoints,
   lagMs,
   newestAvailable,
+  pointHistory,
   type RecoveryPoint,
   type RecoveryPointState,
 } from '../../domain/recovery-point.ts';
@@ -96,4 +97,54 @@ test('lag is unknown without an available point, never zero, and a clock that go
   expect(lagMs([point('verified', 90), point('damaged', 95)], 100)).toBeUndefined();
   expect(lagMs([point('available', 40), point('available', 70)], 100)).toBe(30);
   expect(lagMs([point('available', 140)], 100)).toBe(0);
+});
+
+test('the longest gap of a period is the worst lag that was reached in it, looked at every moment', () => {
+  fc.assert(
+    fc.property(
+      pointsArbitrary,
+      fc.integer({ min: 0, max: 60 }),
+      fc.integer({ min: 50, max: 70 }),
+      (points, since, now) => {
+        fc.pre(since <= now);
+        const { longestGap } = pointHistory(points, since, now);
+        const worstLagMs = worstLag(points, since, now);
+        expect(longestGap === undefined ? undefined : longestGap.toMs - longestGap.fromMs).toBe(worstLagMs);
+      },
+    ),
+    { numRuns: 2000 },
+  );
+});
+
+/** The oracle: the lag a moment before each instant, when a point that comes then is not there yet. */
+function worstLag(points: readonly RecoveryPoint[], since: number, now: number): number | undefined {
+  const lags = Array.from({ length: now - since + 1 }, (_, offset) => {
+    const atMs = since + offset;
+    return lagMs(
+      points.filter((point) => point.takenAtMs < atMs),
+      atMs,
+    );
+  }).filter((lag) => lag !== undefined);
+  const isThere = points.some((point) => point.state === 'available');
+  return lags.length > 0 ? Math.max(...lags) : isThere ? 0 : undefined;
+}
+
+test('the points of a period are counted with those that nobody can fail over to, and older ones are not', () => {
+  const point = (state: RecoveryPointState, takenAtMs: number) => ({
+    id: 'rp_1' as RecoveryPointId,
+    kind: 'crash-consistent' as const,
+    state,
+    takenAtMs,
+  });
+  const points = [point('available', 90), point('damaged', 60), point('available', 20), point('available', 5)];
+  expect(pointHistory(points, 20, 100)).toEqual({
+    takenCount: 3,
+    availableCount: 2,
+    longestGap: { fromMs: 20, toMs: 90 },
+  });
+  expect(pointHistory([point('damaged', 60)], 0, 100)).toEqual({
+    takenCount: 1,
+    availableCount: 0,
+    longestGap: undefined,
+  });
 });

@@ -67,8 +67,9 @@ test('a second client is told that the socket is held, and a killed QEMU ends wh
     const qmp = await connectQmp(guest.socketPath, { timeoutMs: 5000 });
     await expect(connectQmp(guest.socketPath, { timeoutMs: 200 })).rejects.toThrow('did not answer');
     const waiting = qmp.waitForEvent('NEVER', () => true, { timeoutMs: 30_000 });
+    const refused = expect(waiting).rejects.toBeInstanceOf(OutageError);
     await guest.stop('kill');
-    await expect(waiting).rejects.toBeInstanceOf(OutageError);
+    await refused;
     await qmp.ended;
     expect(qmp.isOpen()).toBe(false);
     await expect(qmp.execute('query-status')).rejects.toBeInstanceOf(OutageError);

@@ -16,7 +16,8 @@ beforeAll(async () => {
   api = await startTestApi(await postgres.freshStore());
 });
 afterAll(async () => {
-  await api.stop();
+  // Stopped also when the API did not come as far as being there.
+  await Promise.allSettled([Promise.resolve().then(() => api.stop())]);
   await postgres.stop();
 });
 
