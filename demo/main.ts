@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { startTerminal } from '../bot/main.ts';
 import { describeCauses, OutageError } from '../domain/outage.ts';
 import packageFile from '../package.json' with { type: 'json' };
+import { endDrills } from './end-drills.ts';
 import { layoutOf, makeFolders } from './layout.ts';
 import { runOnce } from './once.ts';
 import { protectGuests } from './protect-guests.ts';
@@ -58,11 +59,18 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     return 1;
   } finally {
     say('Stopping everything that was started …');
-    await site?.stop();
-    await site?.engine.close();
+    if (site !== undefined) await stopSite(site);
     forgetProcess(ownFile);
     say('Stopped. The state is kept; the next start goes on from here.');
   }
+}
+
+async function stopSite(site: Site): Promise<void> {
+  await endDrills(site.engine, say).catch((error: unknown) => {
+    sayTrouble(`open test failovers could not be cleaned up: ${describeCauses(error)}; the next start finds them.`);
+  });
+  await site.stop();
+  await site.engine.close();
 }
 
 async function converse(site: Site, interrupted: AbortController): Promise<void> {

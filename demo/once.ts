@@ -69,7 +69,10 @@ async function lookAfterNewPoints(deps: OnceDeps, before: Look): Promise<Look> {
   const deadline = performance.now() + newPointLimitMs;
   while (performance.now() < deadline) {
     const now = await look(deps);
-    if (now.machines.every((machine) => hasNewerPoint(machine, before))) return now;
+    if (
+      now.machines.every((machine) => hasNewerPoint(machine, before) && (!deps.hasQemu || hasSentMore(machine, before)))
+    )
+      return now;
     await pause(500, undefined, { signal: deps.signal });
   }
   throw new OutageError('no newer recovery point came while the drill was open', { retryable: false });
@@ -78,6 +81,12 @@ async function lookAfterNewPoints(deps: OnceDeps, before: Look): Promise<Look> {
 function hasNewerPoint(machine: MachineView, before: Look): boolean {
   const earlier = before.machines.find(({ name }) => name === machine.name)?.newestPoint;
   return machine.newestPoint !== null && machine.newestPoint.takenAtMs > (earlier?.takenAtMs ?? 0);
+}
+
+/** The agent says at its next heartbeat what it has sent, which is a moment after the point is there. */
+function hasSentMore(machine: MachineView, before: Look): boolean {
+  const earlier = before.machines.find(({ name }) => name === machine.name);
+  return machine.sentBytesTotal > (earlier?.sentBytesTotal ?? 0);
 }
 
 function stoodStill(before: Look, during: Look): string[] {

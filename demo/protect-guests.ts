@@ -11,6 +11,7 @@ type Deps = { readonly engine: EngineClient; readonly say: (line: string) => voi
 
 const discoveryLimitMs = 60_000;
 const replicationLimitMs = 600_000;
+const freshPointLimitMs = 30_000;
 const lookEveryMs = 300;
 
 /** Whether this start found the guests protected already, by an earlier one. */
@@ -18,6 +19,7 @@ export type Resumed = boolean;
 
 /** Protects the guests that are not, and shows their initial replication until each says "Enabled". Source: A5, A6 */
 export async function protectGuests(deps: Deps): Promise<Resumed> {
+  const startedAtMs = Date.now();
   const machines = await discovered(deps);
   const isResumed = machines.every((machine) => machine.protection.kind === 'protected');
   for (const { name } of machines.filter((machine) => machine.protection.kind === 'not-protected')) {
@@ -26,7 +28,7 @@ export async function protectGuests(deps: Deps): Promise<Resumed> {
     if (answer.kind === 'refusal') throw new OutageError(answer.refusal.message, { retryable: false });
     deps.say(`enable ${name} --policy default`);
   }
-  if (!isResumed) await watchInitialReplication(deps);
+  await (isResumed ? waitForFreshPoints(deps, startedAtMs) : watchInitialReplication(deps));
   for (const machine of await lookAt(deps)) sayEnabled(deps, machine);
   return isResumed;
 }
@@ -55,6 +57,24 @@ async function watchInitialReplication(deps: Deps): Promise<void> {
     await pause(lookEveryMs, undefined, { signal: deps.signal });
   }
   throw new OutageError('the initial replication did not end within ten minutes', { retryable: false });
+}
+
+/** After a stop the newest points are old, and so the lag is long; what follows shall show what replication does now. */
+async function waitForFreshPoints(deps: Deps, startedAtMs: number): Promise<void> {
+  deps.say('Both are protected already; waiting for a recovery point taken after this start …');
+  const deadline = performance.now() + freshPointLimitMs;
+  let waiting: string[] = [];
+  while (performance.now() < deadline) {
+    const machines = await lookAt(deps);
+    waiting = machines
+      .filter(({ newestPoint }) => (newestPoint?.takenAtMs ?? 0) < startedAtMs)
+      .map((machine) => machine.name);
+    if (waiting.length === 0) return;
+    await pause(lookEveryMs, undefined, { signal: deps.signal });
+  }
+  deps.say(
+    `  ${waiting.join(' and ')}: no new point within ${formatDuration(freshPointLimitMs)}; going on with the old one.`,
+  );
 }
 
 function progressLine({ name, protection }: MachineView): string {

@@ -75,5 +75,11 @@ function lastLogLine(settings: ServiceSettings): string {
   const lines = readFileSync(join(settings.logFolder, `${settings.name}.log`), 'utf8')
     .trimEnd()
     .split('\n');
-  return (lines.at(-1) ?? '').slice(0, 300);
+  // Why a program ended on its own accord stands in its last lines, with the next step below.
+  const reasonAt = lines.findLastIndex((line) => line.startsWith('lifeboat: '));
+  const last = reasonAt >= lines.length - 3 && reasonAt >= 0 ? lines.slice(reasonAt) : lines.slice(-1);
+  return last
+    .map((line) => line.trim())
+    .join(' ')
+    .slice(0, 500);
 }

@@ -137,7 +137,7 @@ async function connectedEngine(deps: SiteDeps): Promise<EngineClient> {
     await new Promise((resolve) => setTimeout(resolve, 100));
     if (!existsSync(file)) continue;
     try {
-      const engine = createEngineClient(readConnection(file));
+      const engine = createEngineClient(readConnection(file), { readAgain: () => readConnection(file) });
       const answer: ApiAnswer = await engine.ask({ kind: 'version' }, {});
       if (answer.kind === 'version') return engine;
     } catch (error) {
