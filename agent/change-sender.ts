@@ -26,8 +26,8 @@ export type SendOutcome =
   | { readonly kind: 'acknowledged'; readonly position: Position }
   | { readonly kind: 'position-mismatch'; readonly position: Position };
 
-/** A closed log and what it follows. */
-export type OutgoingSegment = { readonly image: Buffer; readonly sha256: Buffer; readonly previous: Position };
+/** A closed log, the digest of what it changes (protocol/content-digest.ts), and what it follows. */
+export type OutgoingSegment = { readonly image: Buffer; readonly contentDigest: Buffer; readonly previous: Position };
 
 /**
  * The agent's side of the change stream. Tries the process servers in order, and stays with the one that answered.
@@ -112,7 +112,7 @@ type Request = DiskCall & {
 type Answer = { readonly server: string; readonly status: number; readonly body: Buffer };
 
 function segmentRequest(order: DiskCall & { readonly segment: OutgoingSegment }): Request {
-  const { image, sha256, previous } = order.segment;
+  const { image, contentDigest, previous } = order.segment;
   return {
     ...order,
     method: 'PUT',
@@ -121,7 +121,7 @@ function segmentRequest(order: DiskCall & { readonly segment: OutgoingSegment })
     headers: {
       'content-type': 'application/octet-stream',
       'content-length': String(image.length),
-      [contentDigestHeader]: formatContentDigest(sha256),
+      [contentDigestHeader]: formatContentDigest(contentDigest),
       [previousHeader]: formatPosition(previous),
     },
   };
@@ -138,7 +138,10 @@ function createConnections(deps: ChangeSenderDeps) {
     void existing?.pool.close();
     const pool = new Pool(server, {
       connections: 4,
-      connect: { ...secureClientOptions(identity, 'process-server'), timeout: connectTimeoutMs },
+      connect: {
+        ...secureClientOptions(identity, 'process-server'),
+        timeout: connectTimeoutMs,
+      },
       headersTimeout: answerTimeoutMs,
       bodyTimeout: answerTimeoutMs,
       maxResponseSize: answerBytesMax,

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { OutageError } from '../domain/outage.ts';
 import { gibibyte, mebibyte } from '../domain/units.ts';
 import { machineName } from '../protocol/control-api.ts';
+import { inputProblems } from '../protocol/input-problems.ts';
 
 const absolutePath = z.string().startsWith('/', 'must be an absolute path');
 
@@ -44,8 +45,7 @@ export type AgentConfig = z.infer<typeof agentConfig>;
 export async function readAgentConfig(file: string): Promise<AgentConfig> {
   const parsed = agentConfig.safeParse(await readJson(file));
   if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'the file'}: ${issue.message}`);
-  throw new OutageError(`the configuration ${file} is wrong: ${problems.join('; ')}`, {
+  throw new OutageError(`the configuration ${file} is wrong: ${inputProblems(parsed.error)}`, {
     retryable: false,
     nextStep: 'Correct these fields and start again.',
   });

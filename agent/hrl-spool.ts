@@ -1,13 +1,15 @@
-import { hash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { mkdir, open, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { blockBytes, type Extent, totalBytes } from '../domain/extent.ts';
 import { OutageError } from '../domain/outage.ts';
-import { decodeHrlHeader, hrlHeaderBytes } from '../protocol/hrl.ts';
+import { contentDigestOfWrites } from '../protocol/content-digest.ts';
+import { decodeHrlHeader, hrlHeaderBytes, readHrl } from '../protocol/hrl.ts';
 import { createHrlFile, type HrlFileWriter, hrlIndexPath, removeHrlFile, syncFolder } from '../protocol/hrl-file.ts';
 import { checkAgainstIndex } from '../protocol/hrl-index.ts';
 import { hrlImageBytesMax } from '../protocol/hrl-writer.ts';
 import { readAhead } from './read-ahead.ts';
+import type { CapturedDisk } from './tracker/change-tracker.ts';
 
 /** At most this much data in one log, so that it can be sent from memory. */
 export const spoolLogDataBytesMax = 32 * 1_048_576;
@@ -58,7 +60,7 @@ export type DiskSpool = {
    */
   readonly write: (order: SpoolOrder) => Promise<{ readonly lastSequence: number; readonly lastLogId: string }>;
   /** A sealed log, checked against its sidecar. @throws SpoolDamagedError */
-  readonly load: (sequence: number) => Promise<{ readonly image: Buffer; readonly sha256: Buffer }>;
+  readonly load: (sequence: number) => Promise<{ readonly image: Buffer; readonly contentDigest: Buffer }>;
   readonly remove: (sequence: number) => Promise<void>;
   /** Keeps `(after, upTo]`, removes all else, and says which of those are missing or were not closed. */
   readonly keepOnly: (after: number, upTo: number) => Promise<readonly number[]>;
@@ -67,7 +69,7 @@ export type DiskSpool = {
 
 export type SpoolOrder = {
   readonly extents: readonly Extent[];
-  readonly read: (offsetBytes: number, lengthBytes: number) => Promise<Buffer>;
+  readonly read: CapturedDisk['read'];
   readonly previousSequence: number;
   readonly previousLogId: string;
   readonly generation: number;
@@ -193,11 +195,12 @@ export function splitExtents(extents: readonly Extent[], bytesMax: number): Exte
   return groups;
 }
 
-async function loadLog(path: string): Promise<{ image: Buffer; sha256: Buffer }> {
+async function loadLog(path: string): Promise<{ image: Buffer; contentDigest: Buffer }> {
   try {
     const [image, index] = await Promise.all([readFile(path), readFile(hrlIndexPath(path))]);
     checkAgainstIndex(image, index, decodeHrlHeader(image).uniqueId);
-    return { image, sha256: hash('sha256', image, 'buffer') };
+    // Our own logs hold whole blocks in order, each once: there is nothing to coalesce.
+    return { image, contentDigest: contentDigestOfWrites(readHrl(image).records) };
   } catch (cause) {
     if (cause instanceof OutageError || isAbsent(cause)) {
       throw new SpoolDamagedError(`the spooled log ${path} is missing or damaged`, { cause });

@@ -162,7 +162,7 @@ async function spoolParts(machine: MachineContext, parts: readonly Part[]): Prom
     try {
       const { lastSequence, lastLogId } = await spool.write({
         extents: captured.changes.extents,
-        read: (offsetBytes, lengthBytes) => captured.read(offsetBytes, lengthBytes),
+        read: (offsetBytes, lengthBytes, into) => captured.read(offsetBytes, lengthBytes, into),
         previousSequence: disk.queuedUpTo,
         previousLogId: disk.lastLogId,
         generation: machine.journal.now().generation + 1,
@@ -237,6 +237,7 @@ async function scanParts(machine: MachineContext, parts: readonly Part[]): Promi
       });
       outcomes.push({ kind: 'scanned', diskId: disk.diskId, position });
     }
+    deps.log.info({ machineId: machine.assignment().machineId, why }, 'the machine was compared with the vault');
     return outcomes;
   } catch (error) {
     await removeUncommitted(machine);

@@ -22,8 +22,11 @@ import { negotiateExport } from './nbd-handshake.ts';
 /** A read-only NBD connection to one export. Any number of calls may be under way; the wire carries a bounded number. */
 export type NbdClient = {
   readonly sizeBytes: number;
-  /** @throws NbdReadError when the server refuses; OutageError (retryable) when the connection ends or an answer is late */
-  read(offsetBytes: number, lengthBytes: number): Promise<Buffer>;
+  /**
+   * @param into memory of at least that length for the answer, which the caller may use again
+   * @throws NbdReadError when the server refuses; OutageError (retryable) when the connection ends or an answer is late
+   */
+  read(offsetBytes: number, lengthBytes: number, into?: Buffer): Promise<Buffer>;
   /** The flags of one meta context over a range, in order and without gaps. Adjacent runs may have the same flags. */
   status(context: string, offsetBytes: number, lengthBytes: number): AsyncIterable<StatusExtent>;
   close(): void;
@@ -104,12 +107,12 @@ class Client implements NbdClient {
     this.#receiveAll().catch((error: Error) => this.#end(error));
   }
 
-  async read(offsetBytes: number, lengthBytes: number): Promise<Buffer> {
+  async read(offsetBytes: number, lengthBytes: number, into?: Buffer): Promise<Buffer> {
     invariant(
       offsetBytes >= 0 && lengthBytes >= 0 && offsetBytes + lengthBytes <= this.sizeBytes,
       `read ${offsetBytes}+${lengthBytes} lies inside the export of ${this.sizeBytes} bytes`,
     );
-    const data = Buffer.allocUnsafe(lengthBytes);
+    const data = into?.subarray(0, lengthBytes) ?? Buffer.allocUnsafe(lengthBytes);
     const pieces: Promise<unknown>[] = [];
     for (let at = 0; at < lengthBytes; at += requestBytesMax) {
       const piece = data.subarray(at, Math.min(lengthBytes, at + requestBytesMax));

@@ -16,7 +16,7 @@ import { qemuImgConvert, qemuImgRebase } from './peers/qemu-img.ts';
 import { restic } from './peers/restic.ts';
 import { rsync } from './peers/rsync.ts';
 import { measureReads, type ReadMeasurement, readCells } from './read-path.ts';
-import { makeSourceFolder } from './reflink-mount.ts';
+import { makeSourceFolder, unmountLeftover } from './reflink-mount.ts';
 import { reportOf } from './report.ts';
 import type { BenchResults, BootResults } from './results.ts';
 import { newCollection, runRound } from './rounds.ts';
@@ -43,10 +43,12 @@ const say = (line: string) => console.error(`${(performance.now() / 1000).toFixe
 async function runBench(options: Options): Promise<number> {
   const machine = describeMachine();
   const startedAt = new Date().toISOString();
+  const sourceFolder = join(workFolder, 'source');
+  await unmountLeftover(sourceFolder);
   await rm(workFolder, { recursive: true, force: true });
   await mkdir(workFolder, { recursive: true });
   const { sizeBytes } = imageSizes[options.size];
-  const source = await makeSourceFolder(join(workFolder, 'source'), 2 * sizeBytes + 512 * mebibyte);
+  const source = await makeSourceFolder(sourceFolder, 2 * sizeBytes + 512 * mebibyte);
   try {
     const image = await makeImage(options);
     const copies = await measureCopies(options.only === 'boot' ? { ...options, rounds: 0 } : options, image);
@@ -99,7 +101,8 @@ async function measureCopies(options: Options, image: SourceImage) {
         async beforeClose({ site }) {
           if (options.only === 'copies' || !isInstalled('fio')) return;
           const servers = [...fileServers(image.path, join(workFolder, 'nbd.log')), vaultServer(site, folder)];
-          reads.push(...(await measureReads(servers, readOptions(options, image))));
+          const turned = [...servers.slice(round), ...servers.slice(0, round)];
+          reads.push(...(await measureReads(turned, readOptions(options, image))));
           say(`round ${round + 1}  reads over NBD`);
         },
       },
@@ -126,8 +129,9 @@ async function measureBoots(options: Options): Promise<BootResults> {
     await site.initialCopy();
     const [localSeconds, vaultSeconds]: [number[], number[]] = [[], []];
     for (let round = 0; round < options.rounds; round += 1) {
-      localSeconds.push(await secondsToMarker(localFileSource(guest.imagePath), folder));
-      vaultSeconds.push(await secondsToMarker(vaultSource(site, folder), folder));
+      const bootLocal = async () => localSeconds.push(await secondsToMarker(localFileSource(guest.imagePath), folder));
+      const bootVault = async () => vaultSeconds.push(await secondsToMarker(vaultSource(site, folder), folder));
+      for (const boot of round % 2 === 0 ? [bootLocal, bootVault] : [bootVault, bootLocal]) await boot();
       say(
         `round ${round + 1}  boot: local ${localSeconds.at(-1)?.toFixed(2)} s, vault ${vaultSeconds.at(-1)?.toFixed(2)} s`,
       );

@@ -10,7 +10,6 @@ export type SourceFolder = { readonly fileSystem: string; readonly unmount: () =
 
 export async function makeSourceFolder(folder: string, sizeBytes: number): Promise<SourceFolder> {
   const container = `${folder}.xfs`;
-  await leaveOldMount(folder);
   await mkdir(folder, { recursive: true });
   const plain = {
     fileSystem: 'the work folder’s file system (no reflink: not root, or no xfsprogs)',
@@ -31,8 +30,8 @@ export async function makeSourceFolder(folder: string, sizeBytes: number): Promi
   };
 }
 
-/** A run that was killed leaves its mount behind. */
-async function leaveOldMount(folder: string): Promise<void> {
+/** A run that was killed leaves its mount behind; to be called before the work folder is removed. */
+export async function unmountLeftover(folder: string): Promise<void> {
   const mounts = await runCommand(['cat', '/proc/mounts']);
   if (mounts.split('\n').some((line) => line.split(' ')[1] === folder)) await runCommand(['umount', folder]);
 }

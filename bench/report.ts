@@ -21,7 +21,8 @@ export function reportOf(results: BenchResults): string {
       ]),
     ),
     '## Copies',
-    'Medians. wall / CPU in seconds; CPU is user + system of every process that took part (for Lifeboat: agent and process server).',
+    'Medians. wall / CPU in seconds; CPU is user + system of every process that took part (for Lifeboat: agent and process server, and the ' +
+      'agent’s start with the first copy; memory is the agent’s). Restores count until the file is on the disk, for everybody.',
     ...copyTable(results),
     ...results.contenders.map((one) => `- ${one.name}: ${one.settings}; ${one.version ?? 'not installed'}`),
     '## Reading over NBD',
@@ -73,7 +74,7 @@ function copyRow(one: ContenderResults): string[] {
 }
 
 function readTable({ reads }: BenchResults): string[] {
-  const servers = [...new Set(reads.map((read) => read.server))];
+  const servers = [...new Set(reads.map((read) => read.server))].sort();
   const cellText = (server: string, cell: string) => {
     const mine = reads.filter((read) => read.server === server && read.cell === cell);
     const speed = Math.round(median(mine.map((read) => read.readsPerSecond)));

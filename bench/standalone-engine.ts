@@ -1,7 +1,7 @@
 import { type KeyObject, randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { createServer } from 'node:https';
-import type { TLSSocket } from 'node:tls';
+import { TLSSocket } from 'node:tls';
 import { type AgentId, type DiskId, idFromBytes, type MachineId, type RecoveryPointId } from '../domain/ids.ts';
 import { invariant } from '../domain/invariant.ts';
 import { describeCauses } from '../domain/outage.ts';
@@ -81,8 +81,9 @@ export async function startStandaloneEngine(settings: StandaloneEngineSettings):
   };
   const server = createServer(secureServerOptions(settings.serverKey, 'if-offered'), (request, response) => {
     const handle = async () => {
-      const caller = callerOf(request.socket as TLSSocket, Date.now());
-      if (caller.kind !== 'known') return { status: 401, body: { kind: 'unauthenticated', message: 'Who are you?' } };
+      const { socket } = request;
+      if (!(socket instanceof TLSSocket) || callerOf(socket, Date.now()).kind !== 'known')
+        return { status: 401, body: { kind: 'unauthenticated', message: 'Who are you?' } };
       return { status: 200, body: answer(request.url ?? '', await bodyOf(request), { state, settings, machineId }) };
     };
     handle()

@@ -9,6 +9,7 @@ const program = new Command('lifeboat')
   .description('Disaster recovery that on-call people run from chat.')
   .showHelpAfterError();
 const state = () => new Option('--state <folder>', 'where everything is kept (default: $LIFEBOAT_STATE or .lifeboat)');
+const exitLimitMs = 1000;
 const withParent = () =>
   new Option('--exit-with-parent', 'stop when standard input closes, because whoever started this is gone').hideHelp();
 
@@ -36,6 +37,8 @@ for (const role of ['engine', 'process-server', 'agent'] as const) {
     .action(async (options: { config: string; exitWithParent?: boolean }) => {
       if (options.exitWithParent) endWithParent();
       await roles[role](options.config);
+      // Orderly work is done; what still holds the process, such as a boot that is being watched, is found again by the next start.
+      setTimeout(() => process.exit(), exitLimitMs).unref();
     });
 }
 
@@ -91,6 +94,14 @@ function engineConfigFile(folder: string | undefined): string {
   return join(stateFolder(folder), 'engine', 'config.json');
 }
 
+/** The first one in the chain of causes: whoever wraps an outage seldom knows better what helps. */
+function nextStepOf(error: unknown): string | undefined {
+  for (let current = error, depth = 0; current instanceof Error && depth < 8; current = current.cause, depth += 1) {
+    if (current instanceof OutageError && current.nextStep !== undefined) return current.nextStep;
+  }
+  return undefined;
+}
+
 function endWithParent(): void {
   process.stdin.resume();
   process.stdin.once('end', () => process.kill(process.pid, 'SIGTERM'));
@@ -100,8 +111,10 @@ try {
   await program.parseAsync();
 } catch (error) {
   console.error(`lifeboat: ${describeCauses(error)}`);
-  if (error instanceof OutageError && error.nextStep !== undefined) console.error(`          ${error.nextStep}`);
-  process.exitCode = 1;
+  const nextStep = nextStepOf(error);
+  if (nextStep !== undefined) console.error(`          ${nextStep}`);
+  // A service that failed halfway through its start holds connections and timers, which would keep it there for ever.
+  process.exit(1);
 } finally {
   // What --exit-with-parent waits on would keep a program that has ended, or failed, from ending.
   process.stdin.destroy();

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { z } from 'zod';
 import { OutageError } from '../domain/outage.ts';
 import { machineName } from '../protocol/control-api.ts';
+import { inputProblems } from '../protocol/input-problems.ts';
 
 /**
  * `<state>/people/<name>.json`: how one person reaches the engine. The engine's main writes it; `dr` and the terminal read it.
@@ -82,7 +83,7 @@ export function readConnection(file: string): Connection {
     };
   } catch (cause) {
     throw new OutageError(`reading who you are from ${file}`, {
-      cause,
+      cause: cause instanceof z.ZodError ? inputProblems(cause) : cause,
       retryable: false,
       nextStep: 'start the engine again with `npm start`; it writes this file anew',
     });

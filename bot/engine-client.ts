@@ -41,15 +41,50 @@ export type EngineClient = {
 };
 
 type Wire = { readonly method: 'GET' | 'POST'; readonly path: string; readonly body?: string };
-type Context = { readonly connection: Connection; readonly dispatcher: Agent; readonly timeoutMs: number };
+type Line = { readonly connection: Connection; readonly dispatcher: Agent };
+type Context = {
+  readonly line: () => Line;
+  /** Leaves a line that was not trusted for a newer one; false when there is none. */
+  readonly leave: (distrusted: Line) => boolean;
+  readonly timeoutMs: number;
+};
 type Received = { readonly status: number; readonly body: unknown };
 
 /**
  * Opens a client of the engine with a person's certificate (TLS 1.3, both sides proven).
  *
  * @param options.timeoutMs how long to wait for the engine to begin its answer; 15 s if left out
+ * @param options.readAgain reads the connection anew. Certificates live a week and the engine replaces them long before: when the
+ *   engine does not know ours any more, or we do not know it, the files are looked at again and the call is sent once more.
  */
-export function createEngineClient(connection: Connection, options: { timeoutMs?: number } = {}): EngineClient {
+export function createEngineClient(
+  connection: Connection,
+  options: { timeoutMs?: number; readAgain?: () => Connection } = {},
+): EngineClient {
+  let line: Line = openLine(connection);
+  const leave = (distrusted: Line) => {
+    if (line !== distrusted) return true;
+    const next = options.readAgain?.();
+    if (next === undefined || isSameConnection(next, line.connection)) return false;
+    void line.dispatcher.close();
+    line = openLine(next);
+    return true;
+  };
+  const context: Context = { line: () => line, leave, timeoutMs: options.timeoutMs ?? 15_000 };
+  return {
+    ask: async (call, callOptions) => parseAnswer(call, await sendWithRetries(wireOf(call), callOptions, context)),
+    events: async (query, callOptions) => {
+      const waitMs = Math.min(eventWaitMsMax, Math.max(0, query.waitMs));
+      const path = `${routes.events}?after=${query.after}&waitMs=${waitMs}`;
+      const patient = { ...context, timeoutMs: context.timeoutMs + waitMs };
+      const received = await sendTrusted({ method: 'GET', path }, callOptions, patient);
+      return parseSuccess(z.array(eventView), received, path);
+    },
+    close: () => line.dispatcher.close(),
+  };
+}
+
+function openLine(connection: Connection): Line {
   const dispatcher = new Agent({
     connect: {
       ca: connection.certificateAuthority,
@@ -61,18 +96,15 @@ export function createEngineClient(connection: Connection, options: { timeoutMs?
     allowH2: false,
     maxResponseSize: answerBytesMax,
   });
-  const context = { connection, dispatcher, timeoutMs: options.timeoutMs ?? 15_000 };
-  return {
-    ask: async (call, callOptions) => parseAnswer(call, await sendWithRetries(wireOf(call), callOptions, context)),
-    events: async (query, callOptions) => {
-      const waitMs = Math.min(eventWaitMsMax, Math.max(0, query.waitMs));
-      const path = `${routes.events}?after=${query.after}&waitMs=${waitMs}`;
-      const patient = { ...context, timeoutMs: context.timeoutMs + waitMs };
-      const received = await send({ method: 'GET', path }, callOptions, patient);
-      return parseSuccess(z.array(eventView), received, path);
-    },
-    close: () => dispatcher.close(),
-  };
+  return { connection, dispatcher };
+}
+
+function isSameConnection(one: Connection, other: Connection): boolean {
+  return (
+    one.engineUrl === other.engineUrl &&
+    one.certificate === other.certificate &&
+    one.certificateAuthority === other.certificateAuthority
+  );
 }
 
 function wireOf(call: ApiCall): Wire {
@@ -98,7 +130,7 @@ function wireOf(call: ApiCall): Wire {
 async function sendWithRetries(wire: Wire, options: CallOptions, context: Context): Promise<Received> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await send(wire, options, context);
+      return await sendTrusted(wire, options, context);
     } catch (error) {
       const isFinal = attempt >= attemptCountMax || options.signal?.aborted === true;
       if (isFinal || !(error instanceof OutageError) || !error.retryable) throw error;
@@ -107,8 +139,22 @@ async function sendWithRetries(wire: Wire, options: CallOptions, context: Contex
   }
 }
 
-async function send(wire: Wire, options: CallOptions, context: Context): Promise<Received> {
-  const { connection, dispatcher, timeoutMs } = context;
+/** Sends once more when one side did not know the other and newer certificates are there; an order has its key. */
+async function sendTrusted(wire: Wire, options: CallOptions, context: Context): Promise<Received> {
+  const line = context.line();
+  const timed = { ...line, timeoutMs: context.timeoutMs };
+  try {
+    const received = await send(wire, options, timed);
+    if (received.status !== 401 || !context.leave(line)) return received;
+  } catch (error) {
+    const isDistrust = error instanceof OutageError && !error.retryable;
+    if (!isDistrust || !context.leave(line)) throw error;
+  }
+  return send(wire, options, { ...timed, ...context.line() });
+}
+
+async function send(wire: Wire, options: CallOptions, line: Line & { readonly timeoutMs: number }): Promise<Received> {
+  const { connection, dispatcher, timeoutMs } = line;
   const headers = {
     accept: 'application/json',
     ...(wire.body !== undefined && { 'content-type': 'application/json' }),

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { OutageError } from '../domain/outage.ts';
+import { inputProblems } from '../protocol/input-problems.ts';
 import { vaultLocation } from './vault/vault-location.ts';
 
 const absolutePath = z.string().startsWith('/', 'must be an absolute path');
@@ -26,8 +27,7 @@ export type EngineConfig = z.infer<typeof engineConfig>;
 export async function readEngineConfig(file: string): Promise<EngineConfig> {
   const parsed = engineConfig.safeParse(await readJson(file));
   if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'the file'}: ${issue.message}`);
-  throw new OutageError(`the configuration ${file} is wrong: ${problems.join('; ')}`, {
+  throw new OutageError(`the configuration ${file} is wrong: ${inputProblems(parsed.error)}`, {
     retryable: false,
     nextStep: 'Correct these fields and start again; docs/operations lists every field.',
   });

@@ -1,6 +1,7 @@
 import { createPublicKey } from 'node:crypto';
 import { mkdir, open, rename, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { OutageError } from '../domain/outage.ts';
 import { hourMs } from '../domain/units.ts';
 import type { Identity } from '../protocol/identity.ts';
 import {
@@ -11,8 +12,10 @@ import {
 } from './certificate-authority.ts';
 import type { EngineConfig } from './config.ts';
 import { createVault, type OpenVault, openVault } from './vault/open-vault.ts';
+import { findVaultId } from './vault/vault-file.ts';
 import { createVaultKeys, keyEncryptionKeyFile, loadVaultKeys, type VaultKeys } from './vault/vault-keys.ts';
-import { openBlobStore, type VaultLocation } from './vault/vault-location.ts';
+import { openBlobStore } from './vault/vault-location.ts';
+import { vaultAnchorFile } from './vault-anchor.ts';
 
 /** Where the engine keeps what is its own, below the state folder. */
 export function foldersOf(config: EngineConfig) {
@@ -47,8 +50,7 @@ export async function prepareInstallation(config: EngineConfig, nowMs: number): 
   const certificateAuthority =
     (await loadCertificateAuthority(folders.certificateAuthority)) ??
     (await createCertificateAuthority(folders.certificateAuthority, nowMs));
-  const keys = await ensureKeys(folders.keys);
-  const vault = await ensureVault(config.vault, keys);
+  const { vault, keys } = await ensureVault(config);
   const hostNames = [new URL(config.url).hostname];
   const serverKey = await certificateAuthority.issueKeyPair(
     { kind: 'engine', name: config.name },
@@ -58,20 +60,35 @@ export async function prepareInstallation(config: EngineConfig, nowMs: number): 
   return { certificateAuthority, keys, vault, serverKey };
 }
 
-/** Only the very first start makes keys: afterwards a missing key is a loss that a new one would hide. */
-async function ensureKeys(folder: string): Promise<VaultKeys> {
-  const isThere = await stat(join(folder, keyEncryptionKeyFile)).then(
+type VaultAndKeys = { readonly vault: OpenVault; readonly keys: VaultKeys };
+
+/**
+ * Opens the vault with its keys. Only the very first start makes them: later, a new key or an empty vault would hide that the old one is
+ * gone, so an engine that has put recovery points into a vault never starts with another one.
+ */
+async function ensureVault(config: EngineConfig): Promise<VaultAndKeys> {
+  const folders = foldersOf(config);
+  const isInUse = (await vaultAnchorFile(folders.anchors).read()).newestPoints.length > 0;
+  const store = await openBlobStore(config.vault, isInUse ? 'must-exist' : 'create');
+  if ((await findVaultId(store)) !== undefined) {
+    const keys = await loadVaultKeys(folders.keys);
+    return { keys, vault: await openVault({ store, keys }) };
+  }
+  if (isInUse) {
+    throw new OutageError(`open the vault in ${store.description}: it is empty, but recovery points were put into it`, {
+      retryable: false,
+      nextStep: `Mount or restore the vault. To give it up and begin with an empty one, remove ${folders.anchors}.`,
+    });
+  }
+  const keys = (await hasKeys(folders.keys)) ? await loadVaultKeys(folders.keys) : await createVaultKeys(folders.keys);
+  return { keys, vault: await createVault({ store, keys }) };
+}
+
+async function hasKeys(folder: string): Promise<boolean> {
+  return stat(join(folder, keyEncryptionKeyFile)).then(
     () => true,
     () => false,
   );
-  return isThere ? loadVaultKeys(folder) : createVaultKeys(folder);
-}
-
-/** Opens the vault; makes it when its store is empty. A vault of another key is an error of `openVault`. */
-async function ensureVault(location: VaultLocation, keys: VaultKeys): Promise<OpenVault> {
-  const store = await openBlobStore(location, 'create');
-  for await (const _ of store.list('v1/')) return openVault({ store, keys });
-  return createVault({ store, keys });
 }
 
 type LocalCredentials = {

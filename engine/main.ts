@@ -1,5 +1,3 @@
-import { randomUUID } from 'node:crypto';
-import { hostname } from 'node:os';
 import { join } from 'node:path';
 import pino, { type Logger } from 'pino';
 import { describeCauses } from '../domain/outage.ts';
@@ -25,6 +23,7 @@ import { keepServerCertificate } from './tls.ts';
 import { vaultAnchorFile } from './vault-anchor.ts';
 import { healOpenDrills } from './workflow/drill-healing.ts';
 import { startExecutor } from './workflow/executor.ts';
+import { newExecutorId } from './workflow/executor-id.ts';
 import { createJobs } from './workflow/jobs.ts';
 
 const heartbeatEveryMs = 2 * secondMs;
@@ -43,7 +42,9 @@ export async function runEngine(configFile: string): Promise<void> {
     onTrouble: (error) => log.warn(`database: ${describeCauses(error)}`),
   });
   const target = createTarget(config, installation);
-  const executor = await startExecutor({ ...stepDeps(store, target, log), connectionString: config.databaseUrl });
+  const executorId = await newExecutorId();
+  const steps = { store, target, executorId, boundary: killPoint, log, onFenced };
+  const executor = await startExecutor({ ...steps, connectionString: config.databaseUrl });
   const workflow = createJobs({ store, target, boundary: killPoint, executor });
   const points = createPointKeeper({
     store,
@@ -102,21 +103,9 @@ export async function runEngine(configFile: string): Promise<void> {
   await installation.vault.close();
 }
 
-function stepDeps(store: Store, target: Target, log: Logger) {
-  return {
-    store,
-    target,
-    executorId: `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`,
-    boundary: killPoint,
-    log: {
-      debug: (text: string) => log.debug(text),
-      info: (text: string) => log.info(text),
-      warn: (text: string) => log.warn(text),
-      error: (text: string) => log.error(text),
-    },
-    // Another engine has taken our runs over: not one more effect may come from here.
-    onFenced: () => process.kill(process.pid, 'SIGKILL'),
-  };
+/** Another engine has taken our runs over: not one more effect may come from here. */
+function onFenced(): void {
+  process.kill(process.pid, 'SIGKILL');
 }
 
 /** Fault tests end the process exactly here; see tests/faults. */

@@ -34,6 +34,9 @@ export type Caller =
   /** A certificate was shown and it is not good; nothing may be done for this caller, not even enrolment. */
   | { readonly kind: 'refused'; readonly message: string };
 
+const newCertificateStep =
+  'A host is enrolled again with a new token (`lifeboat enrolment-token`); a person takes the files that the engine writes into its state folder.';
+
 /** Who is calling, as TLS proved it. Expiry is checked at each call: a connection may outlive its certificate. */
 export function callerOf(socket: TLSSocket, nowMs: number): Caller {
   const certificate = socket.getPeerCertificate();
@@ -42,13 +45,13 @@ export function callerOf(socket: TLSSocket, nowMs: number): Caller {
   if (expiresAtMs <= nowMs) {
     return {
       kind: 'refused',
-      message: `Your certificate expired at ${certificate.valid_to}. Enrol again with a new token.`,
+      message: `Your certificate expired at ${certificate.valid_to}. ${newCertificateStep}`,
     };
   }
   if (!socket.authorized) {
     return {
       kind: 'refused',
-      message: 'Your certificate is not from this installation. Enrol with a token of this engine.',
+      message: `Your certificate is not from this installation. ${newCertificateStep}`,
     };
   }
   const identity = identityOf(certificate);

@@ -22,7 +22,8 @@ export const diskRoutePattern = /^\/v1\/disks\/([^/]{1,40})\/(position|digests|s
 
 /** The position that the segment follows, as the agent knows it: `<epoch>.<sequence>.<digest>`. */
 export const previousHeader = 'x-lifeboat-previous';
-export const contentDigestHeader = 'content-digest';
+/** What the body changes (content-digest.ts): not the digest of its bytes, which RFC 9530 has another header for. */
+export const contentDigestHeader = 'x-lifeboat-content-digest';
 
 /** How much data one segment may carry, and how many blocks one digests request may ask for. */
 export const segmentDataBytesMax = 64 * 1_048_576;
@@ -72,12 +73,12 @@ export function parsePosition(text: string): Position | undefined {
   return parsed.success ? parsed.data : undefined;
 }
 
-/** The header's value for a body with this SHA-256. RFC 9530 */
-export function formatContentDigest(sha256: Buffer): string {
-  return `sha-256=:${sha256.toString('base64')}:`;
+/** The header's value for changes with this content digest. */
+export function formatContentDigest(contentDigest: Buffer): string {
+  return `sha-256=:${contentDigest.toString('base64')}:`;
 }
 
-/** The SHA-256 in the header, or undefined when it holds none. */
+/** The content digest in the header, or undefined when it holds none. */
 export function parseContentDigest(text: string): Buffer | undefined {
   const base64 = /^sha-256=:([A-Za-z0-9+/]{43}=):$/.exec(text)?.[1];
   return base64 === undefined ? undefined : Buffer.from(base64, 'base64');

@@ -21,8 +21,13 @@ export type CapturedDisk = {
   readonly disk: SourceDisk;
   /** Sorted, merged, rounded out to 64 KiB blocks, clipped to the disk's end. */
   readonly changes: Changes;
-  /** Reads from the point-in-time view. Rejects with SnapshotBrokenError when the view had to be given up. */
-  read(offsetBytes: number, lengthBytes: number): Promise<Buffer>;
+  /**
+   * Reads from the point-in-time view. Rejects with SnapshotBrokenError when the view had to be given up.
+   *
+   * @param into memory of at least that length for the answer, which the caller uses again once it is done with it; a view that
+   *   has its own may answer with that
+   */
+  read(offsetBytes: number, lengthBytes: number, into?: Buffer): Promise<Buffer>;
   /** Extents that are known to hold only zeros need not be read; the rest is allocated. Sorted. */
   allocated(): AsyncIterable<Extent>;
 };

@@ -49,9 +49,9 @@ function capturedDisk(client: NbdClient, disk: SourceDisk, changes: Changes): Ca
   return {
     disk,
     changes,
-    read: async (offsetBytes, lengthBytes) => {
+    read: async (offsetBytes, lengthBytes, into) => {
       try {
-        return await client.read(offsetBytes, lengthBytes);
+        return await client.read(offsetBytes, lengthBytes, into);
       } catch (error) {
         throw brokenOrOutage(disk, error);
       }

@@ -124,8 +124,9 @@ function viewOf(what: {
     captured: {
       disk,
       changes,
-      read: async (offsetBytes, lengthBytes) => {
-        const data = await readExactly(handle, file, { offsetBytes, lengthBytes });
+      read: async (offsetBytes, lengthBytes, into) => {
+        const data = into?.subarray(0, lengthBytes) ?? Buffer.allocUnsafe(lengthBytes);
+        await readExactly(handle, { file, offsetBytes, data });
         if (sameIdentity(identity, await identityOf(handle))) return data;
         throw new SnapshotBrokenError(`${file} was written while it was read`);
       },
@@ -135,19 +136,20 @@ function viewOf(what: {
   };
 }
 
-async function readExactly(handle: FileHandle, file: string, extent: Extent): Promise<Buffer> {
-  const data = Buffer.allocUnsafe(extent.lengthBytes);
+/** Fills `data` from the file. */
+async function readExactly(
+  handle: FileHandle,
+  { file, offsetBytes, data }: { readonly file: string; readonly offsetBytes: number; readonly data: Buffer },
+): Promise<void> {
   let done = 0;
   while (done < data.length) {
-    const { bytesRead } = await handle
-      .read(data, done, data.length - done, extent.offsetBytes + done)
-      .catch((cause: unknown) => {
-        throw new OutageError(`read ${file} at ${extent.offsetBytes + done}`, { cause, retryable: true });
-      });
+    const at = offsetBytes + done;
+    const { bytesRead } = await handle.read(data, done, data.length - done, at).catch((cause: unknown) => {
+      throw new OutageError(`read ${file} at ${at}`, { cause, retryable: true });
+    });
     if (bytesRead === 0) throw new SnapshotBrokenError(`${file} became shorter while it was read`);
     done += bytesRead;
   }
-  return data;
 }
 
 /** What the file system has data for; the whole file where it cannot say. */

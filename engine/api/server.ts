@@ -70,10 +70,14 @@ export function createApi(deps: ApiDeps) {
       readonly port: number;
     }): Promise<{ readonly url: string; readonly port: number }> {
       await app.listen(at).catch((cause: unknown) => {
-        throw new OutageError(`listen on ${at.host}:${at.port} for the control API`, {
+        const isTaken = cause instanceof Error && 'code' in cause && cause.code === 'EADDRINUSE';
+        const why = isTaken ? ': another program has this port' : '';
+        throw new OutageError(`listen on ${at.host}:${at.port} for the control API${why}`, {
           cause,
           retryable: true,
-          nextStep: 'Another program may use the port; choose another one in the configuration.',
+          nextStep: isTaken
+            ? `Stop the other program (ss -ltnp 'sport = :${at.port}' names it) or change listen.port and url.`
+            : 'Change listen.host or listen.port.',
         });
       });
       const address = app.server.address();

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { OutageError } from '../../domain/outage.ts';
+import { inputProblems } from '../../protocol/input-problems.ts';
 import { vaultLocation } from '../vault/vault-location.ts';
 
 const absolutePath = z.string().startsWith('/', 'must be an absolute path');
@@ -39,15 +40,14 @@ export type ProcessServerConfig = z.infer<typeof processServerConfig>;
 export async function readProcessServerConfig(file: string): Promise<ProcessServerConfig> {
   const parsed = processServerConfig.safeParse(await readJson(file));
   if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'the file'}: ${issue.message}`);
-  throw new OutageError(`the configuration ${file} is wrong: ${problems.join('; ')}`, {
+  throw new OutageError(`the configuration ${file} is wrong: ${inputProblems(parsed.error)}`, {
     retryable: false,
     nextStep: 'Correct these fields and start again.',
   });
 }
 
 async function readJson(file: string): Promise<unknown> {
-  const text = await readFileOf(file, 'Check the path after --config.');
+  const text = await readFileOf(file, 'Check the path after --config.', 'the configuration ');
   try {
     return JSON.parse(text);
   } catch (cause) {
@@ -60,8 +60,8 @@ async function readJson(file: string): Promise<unknown> {
 }
 
 /** @throws OutageError naming the file */
-export async function readFileOf(file: string, nextStep: string): Promise<string> {
+export async function readFileOf(file: string, nextStep: string, what = ''): Promise<string> {
   return readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new OutageError(`read ${file}`, { cause, retryable: false, nextStep });
+    throw new OutageError(`read ${what}${file}`, { cause, retryable: false, nextStep });
   });
 }

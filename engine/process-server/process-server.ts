@@ -57,7 +57,13 @@ type Answer =
 export function createProcessServer(deps: ProcessServerDeps): Server {
   const budget = createBodyBudget(deps.limits.bodyBytesMax);
   const server = createServer(
-    { ...deps.tls, maxHeaderSize: 32_768, requestTimeout: 120_000, headersTimeout: 20_000, keepAliveTimeout: 60_000 },
+    {
+      ...deps.tls,
+      maxHeaderSize: 32_768,
+      requestTimeout: 120_000,
+      headersTimeout: 20_000,
+      keepAliveTimeout: 60_000,
+    },
     (request, response) => {
       void respond({ deps, budget }, request, response);
     },

@@ -88,6 +88,10 @@ function boundedPool(deps: { connectionString: string; onTrouble?: (error: Error
   // An idle connection that breaks is not an error of anybody's statement: the next statement opens another one or
   // says why not.
   pool.on('error', (error) => deps.onTrouble?.(error));
+  // One that breaks in the middle of a transaction fails its statement; without a listener it would end the process as well.
+  pool.on('connect', (client) => {
+    client.on('error', (error: Error) => deps.onTrouble?.(error));
+  });
   return pool;
 }
 

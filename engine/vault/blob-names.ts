@@ -22,18 +22,22 @@ export type DiskNames = {
   readonly logFolder: string;
   readonly mapFolder: string;
   readonly trashFolder: string;
+  readonly condemnedFolder: string;
   key(keyId: string): string;
   epochFolder(epoch: number): string;
   segment(range: SegmentRange): string;
   map(epoch: number, sequence: number): string;
   trash(epoch: number, lastSequence: number): string;
+  /** `bad`: the range is out of use; `end`: from which position on the disk was compared without it. */
+  condemned(range: SegmentRange, kind: 'bad' | 'end'): string;
 };
 
 export function diskNames(vaultId: string, diskId: DiskId): DiskNames {
   const folder = `${vaultFolder(vaultId)}${diskId}/`;
   const epochFolder = (epoch: number) => `${folder}log/${padded(epoch, epochDigits)}/`;
-  const segment = ({ epoch, firstSequence, lastSequence }: SegmentRange) =>
-    `${epochFolder(epoch)}${padded(firstSequence, sequenceDigits)}-${padded(lastSequence, sequenceDigits)}.seg`;
+  const rangeText = ({ firstSequence, lastSequence }: SegmentRange) =>
+    `${padded(firstSequence, sequenceDigits)}-${padded(lastSequence, sequenceDigits)}`;
+  const segment = (range: SegmentRange) => `${epochFolder(range.epoch)}${rangeText(range)}.seg`;
   const numbered = (kind: string, epoch: number, sequence: number) =>
     `${folder}${kind}/${padded(epoch, epochDigits)}/${padded(sequence, sequenceDigits)}`;
   return {
@@ -42,11 +46,13 @@ export function diskNames(vaultId: string, diskId: DiskId): DiskNames {
     logFolder: `${folder}log/`,
     mapFolder: `${folder}map/`,
     trashFolder: `${folder}trash/`,
+    condemnedFolder: `${folder}condemned/`,
     key: (keyId) => `${folder}key/${keyId}.key`,
     epochFolder,
     segment,
     map: (epoch, sequence) => `${numbered('map', epoch, sequence)}.map`,
     trash: (epoch, lastSequence) => `${numbered('trash', epoch, lastSequence)}.json`,
+    condemned: (range, kind) => `${folder}condemned/${padded(range.epoch, epochDigits)}/${rangeText(range)}.${kind}`,
   };
 }
 
@@ -65,7 +71,7 @@ export function pointName(vaultId: string, point: PointName, kind: 'pt' | 'gone'
 export type BlobName =
   | { readonly kind: 'vault-file' }
   | { readonly kind: 'key'; readonly diskId: DiskId; readonly keyId: string }
-  | ({ readonly kind: 'segment'; readonly diskId: DiskId } & SegmentRange)
+  | ({ readonly kind: 'segment' | 'condemned' | 'condemned-end'; readonly diskId: DiskId } & SegmentRange)
   | { readonly kind: 'map' | 'trash'; readonly diskId: DiskId; readonly epoch: number; readonly sequence: number }
   | ({ readonly kind: 'point' | 'gone' } & PointName)
   | { readonly kind: 'unknown' };
@@ -91,10 +97,13 @@ function parseDiskBlob(path: string): BlobName | undefined {
   if (diskId === undefined || rest === undefined || !isId('disk', diskId)) return undefined;
   const key = /^key\/(k\d{6})\.key$/.exec(rest)?.[1];
   if (key !== undefined) return { kind: 'key', diskId, keyId: key };
-  const segment = /^log\/(\d{6})\/(\d{12})-(\d{12})\.seg$/.exec(rest);
-  if (segment) {
-    const [epoch, firstSequence, lastSequence] = segment.slice(1).map(Number) as [number, number, number];
-    return { kind: 'segment', diskId, epoch, firstSequence, lastSequence };
+  const ranged = /^(log\/.+seg|condemned\/.+bad|condemned\/.+end)$/.test(rest)
+    ? /^[a-z]+\/(\d{6})\/(\d{12})-(\d{12})\.(seg|bad|end)$/.exec(rest)
+    : undefined;
+  if (ranged) {
+    const [epoch, firstSequence, lastSequence] = ranged.slice(1, 4).map(Number) as [number, number, number];
+    const kind = ({ seg: 'segment', bad: 'condemned', end: 'condemned-end' } as const)[ranged[4] as 'seg' | 'bad' | 'end'];
+    return { kind, diskId, epoch, firstSequence, lastSequence };
   }
   const numbered = /^(map|trash)\/(\d{6})\/(\d{12})\.(?:map|json)$/.exec(rest);
   if (!numbered) return undefined;

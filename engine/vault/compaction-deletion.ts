@@ -31,14 +31,17 @@ export async function deleteReplaced(deps: DeletionDeps, deletion: Deletion): Pr
   for (const wide of await replacements(deps, listing, at)) {
     const note = diskNames(deps.vaultId, diskId).trash(wide.epoch, wide.lastSequence);
     if (!(await isDue(deps, note, wide.name))) continue;
-    for (const narrow of listing.segments) if (covers(wide, narrow)) due.set(narrow.name, narrow);
+    for (const narrow of [...listing.segments, ...listing.unused]) if (covers(wide, narrow)) due.set(narrow.name, narrow);
     notes.push(note);
   }
   if (due.size === 0) return 0;
   await checkWhole(
     deps,
     deletion,
-    listing.segments.filter(({ name }) => !due.has(name)),
+    logListing(
+      listing.segments.filter(({ name }) => !due.has(name)),
+      listing.condemned,
+    ),
   );
   for (const name of due.keys()) await deps.store.delete(name);
   for (const name of notes) await deps.store.delete(name);
@@ -67,8 +70,8 @@ async function isDue(deps: DeletionDeps, noteName: string, replacedBy: string): 
 }
 
 /** The last look before a deletion: what stays must give the same disk, block for block. */
-async function checkWhole(deps: DeletionDeps, { diskId, at, map }: Deletion, kept: StoredSegment[]): Promise<void> {
-  const left = await mapFromFooters(deps, { diskId, at, listing: logListing(kept) });
+async function checkWhole(deps: DeletionDeps, { diskId, at, map }: Deletion, kept: LogListing): Promise<void> {
+  const left = await mapFromFooters(deps, { diskId, at, listing: kept });
   if (left.digests.equals(map.digests)) return;
   throw new OutageError(`compact the disk ${diskId}: without the replaced segments it would read differently`, {
     retryable: false,

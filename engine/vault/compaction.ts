@@ -9,6 +9,7 @@ import { blockLengthBytes, digestBytes, operations } from '../../protocol/segmen
 import { blocksPerFrame } from '../../protocol/segment-frame.ts';
 import { diskNames } from './blob-names.ts';
 import { type DeletionDeps, deleteReplaced } from './compaction-deletion.ts';
+import { passOver } from './condemned.ts';
 import { planCompaction, type SegmentUse } from './compaction-plan.ts';
 import type { DiskMap } from './disk-map.ts';
 import { type ChainStart, followChain, mapFromFooters } from './disk-view.ts';
@@ -52,7 +53,7 @@ async function readChain(deps: CompactionDeps, start: ChainStart, map: DiskMap):
   }
   const chain: ChainSegment[] = [];
   const walk = followChain(deps, start);
-  let position = start.at;
+  let position = passOver(start.listing.condemned, start.at);
   while (position.sequence > 0) {
     const { ends, footer } = await walk.step(position);
     const { header, sizeBytes } = ends;
@@ -68,7 +69,7 @@ async function readChain(deps: CompactionDeps, start: ChainStart, map: DiskMap):
       ends,
       zeroed,
     });
-    position = header.previous;
+    position = passOver(start.listing.condemned, header.previous);
   }
   return chain.reverse();
 }

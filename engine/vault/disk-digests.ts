@@ -9,7 +9,7 @@ import type { DiskReader } from './vault.ts';
 export const digestsMax = 65_536;
 
 /**
- * The digests of a range of blocks; the range is clipped to the disk's end.
+ * The digests of a range of blocks; the range is clipped to the disk's end, unless nothing but zeros is stored.
  *
  * @param open a reader for the few blocks whose length changed with the disk's size, so that their digest is not known
  */
@@ -22,6 +22,8 @@ export async function digestsOf(
   if (firstBlock < 0 || count < 0 || count > digestsMax) {
     throw new OutageError(`give ${count} digests from block ${firstBlock}`, { retryable: false });
   }
+  // Nothing is stored, or nothing is left: the disk reads as zeros, whatever its size is.
+  if (map.segments.length === 0) return Buffer.alloc(count * digestBytes);
   const end = Math.min(firstBlock + count, blockCount(map.diskSizeBytes));
   const digests = Buffer.from(map.digests.subarray(firstBlock * digestBytes, end * digestBytes));
   const unsure: number[] = [];

@@ -1,8 +1,10 @@
 import type { DiskId } from '../../domain/ids.ts';
+import { invariant } from '../../domain/invariant.ts';
 import { emptyDigest, type Position, samePosition, startPosition } from '../../domain/position.ts';
 import { diskNames } from './blob-names.ts';
-import { listLog, newestSegments } from './log-listing.ts';
-import { readSegmentEnds, type SegmentReadDeps, type StoredSegment } from './segment-reads.ts';
+import { condemnedAt } from './condemned.ts';
+import { listLog, logEnd } from './log-listing.ts';
+import { isDamage, readSegmentEnds, type SegmentReadDeps, type StoredSegment } from './segment-reads.ts';
 
 /** The newest end of a disk's log as this process last saw it. */
 export type LogTail = { readonly position: Position; readonly contentDigest: string; readonly listedAtMs: number };
@@ -14,11 +16,20 @@ const listAgainAfterMs = 60_000;
 /** More new segments than this at once are found faster by a listing. */
 const stepsForwardMax = 64;
 
-/** Lists the log and authenticates its newest segment. @throws DamagedBlobError: a position is never guessed */
+/**
+ * Lists the log and authenticates its newest segment; a note that it was condemned stands for it.
+ *
+ * @throws DamagedBlobError: a position is never guessed
+ */
 export async function readTail(deps: LogDeps, diskId: DiskId): Promise<LogTail> {
   const listedAtMs = deps.nowMs();
-  const newest = newestSegments(await listLog(deps, diskId))[0];
-  if (newest === undefined) return { position: startPosition(1), contentDigest: emptyDigest, listedAtMs };
+  const listing = await listLog(deps, diskId);
+  const end = logEnd(listing);
+  if (end === undefined) return { position: startPosition(1), contentDigest: emptyDigest, listedAtMs };
+  const lost = condemnedAt(listing.condemned, end);
+  if (lost !== undefined) return { position: { ...end, digest: lost.digest }, contentDigest: emptyDigest, listedAtMs };
+  const [newest] = listing.endingAt(end.epoch, end.sequence);
+  invariant(newest, 'a log without a note at its end has a segment there');
   const { position, header } = await readSegmentEnds(deps, newest);
   return { position, contentDigest: header.contentDigest, listedAtMs };
 }
@@ -59,7 +70,13 @@ export async function findStoredBatch(
   const at = { epoch: batch.epoch, sequence: batch.previous.sequence + 1 };
   const segment = await segmentAt(deps, diskId, at);
   if (segment === undefined) return undefined;
-  const { header, position } = await readSegmentEnds(deps, segment);
+  const ends = await readSegmentEnds(deps, segment).catch((error: unknown) => {
+    // What cannot be read is as good as not stored: the sender compares the disk, and ships it again.
+    if (isDamage(error)) return undefined;
+    throw error;
+  });
+  if (ends === undefined) return undefined;
+  const { header, position } = ends;
   const follows = follow(header.previous, batch.previous);
   return follows && header.contentDigest === batch.contentDigest ? position : undefined;
 }

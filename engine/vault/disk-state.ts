@@ -2,11 +2,12 @@ import type { DiskId } from '../../domain/ids.ts';
 import { invariant } from '../../domain/invariant.ts';
 import { type Position, samePosition } from '../../domain/position.ts';
 import { diskNames, parseBlobName } from './blob-names.ts';
+import { condemnBroken } from './condemn.ts';
 import { findStoredBatch, follow, type LogDeps, type LogTail, refreshTail, segmentAt } from './disk-log.ts';
 import { applyNewer, type DiskMap, mapMemoryBytes } from './disk-map.ts';
 import { loadDiskMap } from './disk-view.ts';
 import { writeMap } from './map-checkpoint.ts';
-import { readSegment } from './segment-reads.ts';
+import { isDamage, readSegment } from './segment-reads.ts';
 import { blocksOfBatch, plainHeader, type SegmentWriteDeps, writeSegment } from './segment-writer.ts';
 import type { AppendOutcome, ChangeBatch } from './vault.ts';
 
@@ -21,6 +22,8 @@ export type DiskStates = {
   newestMap(diskId: DiskId): Promise<DiskMap>;
   /** The remembered map if it is at that position. */
   rememberedMap(diskId: DiskId, at: Position): DiskMap | undefined;
+  /** Takes damaged segments out of use; `suspects` are names that were found damaged. */
+  condemn(diskId: DiskId, suspects: ReadonlySet<string>): Promise<void>;
   forget(diskId: DiskId): void;
 };
 
@@ -59,11 +62,17 @@ export function createDiskStates(deps: DiskStateDeps): DiskStates {
     state.queue = result.catch(() => undefined);
     return result;
   }
+  const healed = <Result>(diskId: DiskId, action: (state: DiskState) => Promise<Result>): Promise<Result> =>
+    inTurn(diskId, (state) => healing(deps, { diskId, state }, () => action(state)));
   return {
-    position: (diskId) => inTurn(diskId, async (state) => (await refresh(deps, diskId, state)).position),
-    append: (diskId, batch) => inTurn(diskId, (state) => append(deps, { diskId, state }, batch)),
-    newestMap: (diskId) =>
+    position: (diskId) => healed(diskId, async (state) => (await refresh(deps, diskId, state)).position),
+    append: (diskId, batch) => healed(diskId, (state) => append(deps, { diskId, state }, batch)),
+    condemn: (diskId, suspects) =>
       inTurn(diskId, async (state) => {
+        await condemnBroken(deps, diskId, suspects).finally(() => forgetState(state));
+      }),
+    newestMap: (diskId) =>
+      healed(diskId, async (state) => {
         await refresh(deps, diskId, state);
         const map = await mapOf(deps, diskId, state);
         giveUpMaps(states, diskId, deps.mapBytesMax);
@@ -75,11 +84,33 @@ export function createDiskStates(deps: DiskStateDeps): DiskStates {
     },
     forget(diskId) {
       const state = states.get(diskId);
-      if (state === undefined) return;
-      state.map = undefined;
-      state.tail = undefined;
+      if (state !== undefined) forgetState(state);
     },
   };
+}
+
+function forgetState(state: DiskState): void {
+  state.map = undefined;
+  state.tail = undefined;
+}
+
+/**
+ * Whoever appends or compares must get on even when a segment is damaged that no point has needed yet: nobody would read it back and
+ * condemn it. A damage that condemning cannot help is thrown on.
+ */
+async function healing<Result>(
+  deps: DiskStateDeps,
+  { diskId, state }: Target,
+  action: () => Promise<Result>,
+): Promise<Result> {
+  try {
+    return await action();
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    const outcome = await condemnBroken(deps, diskId, new Set()).finally(() => forgetState(state));
+    if (outcome === 'nothing-broken') throw error;
+    return action();
+  }
 }
 
 async function refresh(deps: DiskStateDeps, diskId: DiskId, state: DiskState): Promise<LogTail> {

@@ -3,10 +3,11 @@ import { OutageError } from '../../domain/outage.ts';
 import { type Position, samePosition } from '../../domain/position.ts';
 import { DamagedBlobError } from '../../protocol/damaged-blob.ts';
 import { diskNames } from './blob-names.ts';
-import { createMapBuilder, type DiskMap, dropUnusedSegments, type MapBuilder, type ReadSegment } from './disk-map.ts';
+import { passOver } from './condemned.ts';
+import { createMapBuilder, type DiskMap, dropUnusedSegments, emptyDiskMap, type MapBuilder, type ReadSegment } from './disk-map.ts';
 import { type LogListing, listLog } from './log-listing.ts';
 import { type Checkpoints, openCheckpoints } from './map-checkpoint.ts';
-import { readSegment, type SegmentReadDeps, type StoredSegment } from './segment-reads.ts';
+import { isDamage, readSegment, type SegmentReadDeps, type StoredSegment } from './segment-reads.ts';
 
 /** How many footers are read ahead while a chain is followed back. */
 const readAheadSegments = 8;
@@ -15,6 +16,8 @@ const readAheadSegments = 8;
  * Follows a disk's chain back from a position and says where each block lies.
  *
  * Every step is checked: a segment's digest must be the one that its successor (or the position) names.
+ *
+ * Condemned segments are passed over: only after a comparison of the whole disk is what is left the disk again.
  *
  * @throws DamagedBlobError when the position, or a segment before it, is not there as it was
  */
@@ -36,15 +39,16 @@ async function mapFromChain(deps: SegmentReadDeps, start: ChainStart, checkpoint
       nextStep: 'Wait for its initial replication.',
     });
   }
-  return buildMap(followChain(deps, start), checkpoints, at);
+  return buildMap(followChain(deps, start), checkpoints, start);
 }
 
-async function buildMap(chain: ChainWalk, checkpoints: Checkpoints, at: Position): Promise<DiskMap> {
+async function buildMap(chain: ChainWalk, checkpoints: Checkpoints, start: ChainStart): Promise<DiskMap> {
+  const { at, listing } = start;
   let builder: MapBuilder | undefined;
-  let position = at;
+  let position = passOver(listing.condemned, at);
   while (position.sequence > 0) {
     const base = await checkpoints.at(position);
-    if (base !== undefined && builder === undefined) return base;
+    if (base !== undefined && builder === undefined) return { ...base, position: at };
     if (base !== undefined) {
       builder?.addBase(base);
       break;
@@ -52,9 +56,10 @@ async function buildMap(chain: ChainWalk, checkpoints: Checkpoints, at: Position
     const read = await chain.step(position);
     builder ??= createMapBuilder(at, read.ends.header.diskSizeBytes);
     builder.addOlder(read);
-    position = read.ends.header.previous;
+    position = passOver(listing.condemned, read.ends.header.previous);
   }
-  if (builder === undefined) throw new DamagedBlobError('missing', 'follow a chain: it has no segment');
+  // Every segment that there was is lost.
+  if (builder === undefined) return emptyDiskMap(at, 0);
   dropUnusedSegments(builder.map);
   return builder.map;
 }
@@ -84,10 +89,16 @@ export function followChain(deps: SegmentReadDeps, start: ChainStart): ChainWalk
     }
   }
   async function step(position: Position): Promise<ReadSegment> {
-    for (const candidate of start.listing.endingAt(position.epoch, position.sequence)) {
+    const candidates = [...start.listing.endingAt(position.epoch, position.sequence)];
+    for (const [index, candidate] of candidates.entries()) {
       readAhead(candidate);
-      const read = await fetch(candidate);
+      const read = await fetch(candidate).catch((error: unknown) => {
+        // What it was made from may still be there.
+        if (isDamage(error) && index < candidates.length - 1) return undefined;
+        throw error;
+      });
       ahead.delete(candidate.name);
+      if (read === undefined) continue;
       if (read.ends.header.validFromSequence > start.at.sequence) continue;
       if (!samePosition(read.ends.position, position)) throw otherSegment(candidate, position);
       return read;

@@ -6,6 +6,7 @@ import { decodeMapBody, encodeMapBody, type MapBody } from '../../protocol/disk-
 import { digestBytes } from '../../protocol/segment-footer.ts';
 import { blocksPerFrame } from '../../protocol/segment-frame.ts';
 import { diskNames, parseBlobName } from './blob-names.ts';
+import { isLost } from './condemned.ts';
 import { type DiskMap, dropUnusedSegments, emptyDiskMap } from './disk-map.ts';
 import type { LogListing } from './log-listing.ts';
 import { keysOfClaimed, naming, type SegmentReadDeps } from './segment-reads.ts';
@@ -28,6 +29,8 @@ export async function openCheckpoints(
   async function at(position: Position): Promise<DiskMap | undefined> {
     const name = names.map(position.epoch, position.sequence);
     if (!known.has(name)) return undefined;
+    // It may hold zeros that a condemned segment wrote, without naming that segment.
+    if (listing.condemned.some((each) => isLost(each, position))) return undefined;
     try {
       const map = await readMap(deps, diskId, name);
       const usable = map.segments.every((segment) => listing.has(names.segment(segment.range)));

@@ -2,17 +2,20 @@ import { randomBytes } from 'node:crypto';
 import type { DiskId } from '../../domain/ids.ts';
 import { OutageError } from '../../domain/outage.ts';
 import type { Position } from '../../domain/position.ts';
+import { DamagedBlobError } from '../../protocol/damaged-blob.ts';
 import type { BlobStore } from './blob-store.ts';
 import { compact } from './compaction.ts';
 import { digestsOf } from './disk-digests.ts';
 import { createDiskKeys } from './disk-keys.ts';
-import { copyForReading } from './disk-map.ts';
+import { isLost, listCondemned } from './condemned.ts';
+import { copyForReading, type DiskMap } from './disk-map.ts';
 import { createDiskReader } from './disk-reader.ts';
 import { createDiskStates } from './disk-state.ts';
 import { loadDiskMap } from './disk-view.ts';
 import { createFrameCache } from './frame-cache.ts';
 import { createFrameSealer } from './frame-sealer.ts';
 import { deletePoint, putPoint, readPoints } from './point-store.ts';
+import type { SegmentReadDeps } from './segment-reads.ts';
 import type { DiskReader, Vault } from './vault.ts';
 import { findVaultId, readVaultFile, type VaultIdentity, writeVaultFile } from './vault-file.ts';
 import { publicKeyText, type VaultKeys } from './vault-keys.ts';
@@ -106,15 +109,22 @@ function assembleVault(options: VaultOptions, identity: VaultIdentity): OpenVaul
   const states = createDiskStates(deps);
   const pointDeps = { store, vaultId, publicKey: identity.pointPublicKey, signingKey: keys.signingKey };
 
-  async function openDisk(diskId: DiskId, at: Position): Promise<DiskReader> {
+  async function readerAt(diskId: DiskId, at: Position, load: () => Promise<DiskMap>): Promise<DiskReader> {
     const remembered = states.rememberedMap(diskId, at);
-    const map = remembered === undefined ? await loadDiskMap(deps, diskId, at) : copyForReading(remembered);
-    return createDiskReader(deps, { diskId, map }, () => loadDiskMap(deps, diskId, at));
+    const map = remembered === undefined ? await load() : copyForReading(remembered);
+    return createDiskReader(deps, { diskId, map }, load);
+  }
+  async function openDisk(diskId: DiskId, at: Position): Promise<DiskReader> {
+    await checkNotLost(deps, diskId, at);
+    return readerAt(diskId, at, async () => {
+      await checkNotLost(deps, diskId, at);
+      return loadDiskMap(deps, diskId, at);
+    });
   }
   async function digests(diskId: DiskId, firstBlock: number, count: number): Promise<Buffer> {
     const map = await states.newestMap(diskId);
     const { position } = map;
-    return digestsOf(map, { firstBlock, count }, () => openDisk(diskId, position));
+    return digestsOf(map, { firstBlock, count }, () => readerAt(diskId, position, () => loadDiskMap(deps, diskId, position)));
   }
   return {
     id: vaultId,
@@ -126,6 +136,8 @@ function assembleVault(options: VaultOptions, identity: VaultIdentity): OpenVaul
     putPoint: (manifest) => putPoint(pointDeps, manifest),
     points: (machineId) => readPoints(pointDeps, machineId),
     deletePoint: (manifest) => deletePoint(pointDeps, manifest),
+    condemn: (diskId, findings) => states.condemn(diskId, new Set(findings.map(({ blob }) => blob))),
+    condemned: (diskId) => listCondemned(deps, diskId),
     verifySegments: (diskId, after, upTo) => verifySegments(deps, diskId, { after, upTo }),
     verifyAll: (anchors, onProgress) =>
       verifyAll({ store, vaultId, keys, points: pointDeps }, anchors, onProgress ?? (() => undefined)),
@@ -136,4 +148,14 @@ function assembleVault(options: VaultOptions, identity: VaultIdentity): OpenVaul
     },
     close: () => sealer.close(),
   };
+}
+
+/** @throws DamagedBlobError when what is left of the disk at that position may not be the disk */
+async function checkNotLost(deps: SegmentReadDeps, diskId: DiskId, at: Position): Promise<void> {
+  const lost = (await listCondemned(deps, diskId)).find((each) => isLost(each, at));
+  if (lost === undefined) return;
+  const message = `open the disk ${diskId} at sequence ${at.sequence}: ${lost.blob} was lost (${lost.problem})`;
+  throw new DamagedBlobError(lost.problem, message, {
+    nextStep: 'Use a recovery point from before it, or one that was taken after the disk was compared with its source.',
+  });
 }

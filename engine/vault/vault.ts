@@ -26,8 +26,20 @@ export type Vault = {
   /** A read-only view of the disk exactly as it was at a position. Every byte it returns was authenticated. */
   openDisk(diskId: DiskId, at: Position): Promise<DiskReader>;
 
-  /** Reads back and authenticates every segment in `(after, upTo]`; an empty list means that all is well. */
+  /**
+   * Reads back and authenticates every segment in `(after, upTo]`; an empty list means that all is well. Condemned segments are passed
+   * over, but as long as `upTo` lies before the comparison that followed, they are findings.
+   */
   verifySegments(diskId: DiskId, after: Position, upTo: Position): Promise<readonly VaultFinding[]>;
+
+  /**
+   * Takes damaged segments out of use, so that the next comparison with the source ships again what they held. What is found is read
+   * once more first; a segment that is sound stays. From then on the disk reads as if they had never been; the disk's position moves on, so that its
+   * sender must compare everything before it can go on. Safe to run twice, safe to be killed.
+   */
+  condemn(diskId: DiskId, findings: readonly VaultFinding[]): Promise<void>;
+  /** What was taken out of use, by this process or another one. */
+  condemned(diskId: DiskId): Promise<readonly CondemnedSegments[]>;
 
   /** Signs and writes a point manifest: the blob that makes the point exist. `exists`: this point id was written before. */
   putPoint(manifest: PointManifest): Promise<'created' | 'exists'>;
@@ -89,6 +101,18 @@ export type VaultFinding = {
   readonly detail: string;
 };
 
+/** Segments that are out of use. Positions from `firstSequence` on, before `repairedFrom`, can never be restored. */
+export type CondemnedSegments = {
+  /** The (first) segment's blob; it may be missing. */
+  readonly blob: string;
+  readonly epoch: number;
+  readonly firstSequence: number;
+  readonly lastSequence: number;
+  readonly problem: VaultFinding['problem'];
+  /** From this sequence on positions count again: their sender has compared the whole disk. Undefined: not yet. */
+  readonly repairedFrom: number | undefined;
+};
+
 /** What is known outside the vault, so that a removed tail is found too. */
 export type VaultAnchors = {
   /** The newest point that was committed, per machine. */
@@ -104,4 +128,6 @@ export type VaultReport = {
   readonly pointCount: number;
   readonly readBytes: number;
   readonly findings: readonly VaultFinding[];
+  /** For people: what was lost before and is out of use. Nothing needs to be done about it. */
+  readonly condemned: readonly VaultFinding[];
 };

@@ -4,9 +4,10 @@ import { type Position, samePosition } from '../../domain/position.ts';
 import { DamagedBlobError } from '../../protocol/damaged-blob.ts';
 import type { SegmentEnds } from '../../protocol/segment.ts';
 import { diskNames } from './blob-names.ts';
+import { isLost, passOver } from './condemned.ts';
 import { type LogListing, listLog } from './log-listing.ts';
 import { readWholeSegment, type SegmentReadDeps, type StoredSegment } from './segment-reads.ts';
-import type { VaultFinding } from './vault.ts';
+import type { CondemnedSegments, VaultFinding } from './vault.ts';
 
 /** The segments of one disk that were read back: authentic ones by name, and what was wrong with the others. */
 export type CheckedSegments = {
@@ -45,7 +46,8 @@ export async function verifySegments(
     ({ epoch, lastSequence }) => epoch <= upTo.epoch && lastSequence > after.sequence && lastSequence <= upTo.sequence,
   );
   const checked = await checkSegments(deps, inRange, () => undefined);
-  return [...checked.findings, ...chainFindings(deps.vaultId, { diskId, listing, ...range }, checked)];
+  const lost = listing.condemned.filter((each) => isLost(each, upTo)).map(condemnedFinding);
+  return [...lost, ...checked.findings, ...chainFindings(deps.vaultId, { diskId, listing, ...range }, checked)];
 }
 
 type ChainRange = {
@@ -58,11 +60,11 @@ type ChainRange = {
 /** Follows the back pointers from `upTo`; it stops at a segment that was found damaged already. */
 function chainFindings(vaultId: string, range: ChainRange, checked: CheckedSegments): VaultFinding[] {
   const { listing, after, upTo, diskId } = range;
-  let position = upTo;
+  let position = passOver(listing.condemned, upTo);
   while (position.sequence > after.sequence) {
     const link = linkTo(vaultId, diskId, { listing, checked, position, viewSequence: upTo.sequence });
     if (link.kind === 'broken') return link.finding === undefined ? [] : [link.finding];
-    position = link.ends.header.previous;
+    position = passOver(listing.condemned, link.ends.header.previous);
   }
   // A coalesced segment may reach back beyond `after`: then its digest cannot be compared any more.
   const meets = position.sequence < after.sequence || position.sequence === 0 || samePosition(position, after);
@@ -100,6 +102,14 @@ export function linkTo(vaultId: string, diskId: DiskId, search: LinkSearch): Lin
   const isKnown = candidates.some((segment) => !checked.sound.has(segment.name));
   const detail = 'The segment is gone: the disk cannot be restored to this position or a later one.';
   return { kind: 'broken', finding: isKnown ? undefined : finding(blob, 'missing', detail) };
+}
+
+/** What a person is told of segments that are out of use. */
+export function condemnedFinding(condemned: CondemnedSegments): VaultFinding {
+  const { blob, problem, firstSequence, lastSequence, repairedFrom } = condemned;
+  const which = firstSequence === lastSequence ? `Segment ${lastSequence}` : `Segments ${firstSequence} to ${lastSequence}`;
+  const until = repairedFrom === undefined ? 'the disk is compared with its source' : `sequence ${repairedFrom}`;
+  return finding(blob, problem, `${which} was lost: positions from there on, before ${until}, cannot be restored.`);
 }
 
 /** The name of the plain segment that ends at a position. */

@@ -1,9 +1,10 @@
 import type { DiskId } from '../../domain/ids.ts';
 import type { PointManifest } from '../../protocol/point-manifest.ts';
 import { type BlobName, parseBlobName, vaultFileName, vaultFolder } from './blob-names.ts';
+import { type Condemned, isLost, listCondemned, passOver } from './condemned.ts';
 import { createDiskKeys, readDiskKey } from './disk-keys.ts';
 import { mapFromFooters } from './disk-view.ts';
-import { covers, logListing } from './log-listing.ts';
+import { covers, type LogListing, logListing } from './log-listing.ts';
 import { readMap } from './map-checkpoint.ts';
 import type { PointDeps } from './point-store.ts';
 import { isDamage, type SegmentReadDeps, type StoredSegment } from './segment-reads.ts';
@@ -12,7 +13,7 @@ import type { VaultAnchors, VaultFinding, VaultReport } from './vault.ts';
 import { readVaultFile } from './vault-file.ts';
 import type { VaultKeys } from './vault-keys.ts';
 import { anchorFindings, checkPoints, type StoredPoint } from './verify-points.ts';
-import { type CheckedSegments, checkSegments, finding, findingOf, linkTo } from './verify-segments.ts';
+import { type CheckedSegments, checkSegments, condemnedFinding, finding, findingOf, linkTo } from './verify-segments.ts';
 
 export type VerifyDeps = Omit<SegmentReadDeps, 'diskKeys'> & { readonly keys: VaultKeys; readonly points: PointDeps };
 
@@ -38,9 +39,12 @@ export async function verifyAll(
   const fileFindings = await checkVaultFile(deps, blobs, onRead);
   const checked = await checkPoints(deps.points, pointsOf(blobs), onRead);
   const diskFindings: VaultFinding[] = [];
+  const condemned: VaultFinding[] = [];
   for (const diskId of disksOf(blobs, checked.manifests)) {
     const ofDisk = blobs.filter(({ parsed }) => 'diskId' in parsed && parsed.diskId === diskId);
-    diskFindings.push(...(await checkDisk(deps, { diskId, blobs: ofDisk, manifests: checked.manifests }, onRead)));
+    const disk = await checkDisk(deps, { diskId, blobs: ofDisk, manifests: checked.manifests }, onRead);
+    diskFindings.push(...disk.findings);
+    condemned.push(...disk.condemned);
   }
   const strange = blobs.filter(({ parsed }) => parsed.kind === 'unknown');
   const findings = [
@@ -53,7 +57,8 @@ export async function verifyAll(
     ...diskFindings,
   ];
   const segmentCount = blobs.filter(({ parsed }) => parsed.kind === 'segment').length;
-  return { segmentCount, pointCount: checked.manifests.length, readBytes: doneBytes, findings: distinct(findings) };
+  const pointCount = checked.manifests.length;
+  return { segmentCount, pointCount, readBytes: doneBytes, findings: distinct(findings), condemned };
 }
 
 async function checkVaultFile(
@@ -78,7 +83,9 @@ type DiskToCheck = {
   readonly manifests: readonly PointManifest[];
 };
 
-async function checkDisk(deps: VerifyDeps, disk: DiskToCheck, onRead: Progress): Promise<VaultFinding[]> {
+type CheckedDisk = { readonly findings: readonly VaultFinding[]; readonly condemned: readonly VaultFinding[] };
+
+async function checkDisk(deps: VerifyDeps, disk: DiskToCheck, onRead: Progress): Promise<CheckedDisk> {
   const { store, vaultId } = deps;
   const keyDeps = { store, vaultId, keyEncryptionKey: deps.keys.keyEncryptionKey };
   // Keys are unwrapped anew: one that is gone from the vault must not be found in memory.
@@ -87,39 +94,59 @@ async function checkDisk(deps: VerifyDeps, disk: DiskToCheck, onRead: Progress):
   const segments: StoredSegment[] = [];
   for (const { name, sizeBytes, parsed } of disk.blobs) {
     if (parsed.kind === 'segment') segments.push({ ...parsed, name, sizeBytes });
+    if (parsed.kind === 'condemned' || parsed.kind === 'condemned-end') onRead(sizeBytes);
     if (parsed.kind !== 'key' && parsed.kind !== 'trash') continue;
     const check =
       parsed.kind === 'key' ? readDiskKey(keyDeps, parsed.diskId, parsed.keyId) : readTrashNote(keyDeps, name);
     await check.catch((error: unknown) => findings.push(findingOf(name, error)));
     onRead(sizeBytes);
   }
-  const checked = await checkSegments(readDeps, segments, onRead);
-  findings.push(...checked.findings, ...orderFindings(vaultId, disk, { segments, checked }));
+  const condemned = await listCondemned(readDeps, disk.diskId).catch((error: unknown) => {
+    findings.push(findingOf(`${disk.diskId}/condemned`, error));
+    return [];
+  });
+  const listing = logListing(segments, condemned);
+  for (const { sizeBytes } of listing.unused) onRead(sizeBytes);
+  const checked = await checkSegments(readDeps, listing.segments, onRead);
+  findings.push(...checked.findings, ...orderFindings(vaultId, disk, { listing, checked }));
   for (const { name, sizeBytes, parsed } of disk.blobs) {
     if (parsed.kind !== 'map') continue;
-    findings.push(...(await mapFindings(readDeps, disk.diskId, { name, segments })));
+    findings.push(...(await mapFindings(readDeps, disk.diskId, { name, listing })));
     onRead(sizeBytes);
   }
-  return findings;
+  return { findings, condemned: condemned.map((each) => lostFinding(each, disk)) };
 }
 
-type Log = { readonly segments: readonly StoredSegment[]; readonly checked: CheckedSegments };
+/** Says which points were lost with a condemned segment. */
+function lostFinding(condemned: Condemned, { diskId, manifests }: DiskToCheck): VaultFinding {
+  const told = condemnedFinding(condemned);
+  const lost = manifests.filter(({ disks }) =>
+    disks.some((disk) => disk.diskId === diskId && isLost(condemned, disk.position)),
+  );
+  if (lost.length === 0) return told;
+  return { ...told, detail: `${told.detail} Recovery points lost with it: ${lost.map((each) => each.pointId).join(', ')}.` };
+}
+
+type Log = { readonly listing: LogListing; readonly checked: CheckedSegments };
 
 /** Checks that every segment follows one that is there, and that every point's position is there. */
-function orderFindings(vaultId: string, disk: DiskToCheck, { segments, checked }: Log): VaultFinding[] {
-  const listing = logListing(segments);
+function orderFindings(vaultId: string, disk: DiskToCheck, { listing, checked }: Log): VaultFinding[] {
+  const { segments, condemned } = listing;
   const search = { listing, checked };
   const findings: VaultFinding[] = [];
   for (const segment of segments) {
     const ends = checked.sound.get(segment.name);
     if (ends === undefined || ends.header.firstSequence === 1 || isCovered(segment, segments)) continue;
-    const position = ends.header.previous;
+    const position = passOver(condemned, ends.header.previous);
+    if (position.sequence === 0) continue;
     const link = linkTo(vaultId, disk.diskId, { ...search, position, viewSequence: Number.MAX_SAFE_INTEGER });
     if (link.kind === 'broken' && link.finding !== undefined) findings.push(link.finding);
   }
   for (const manifest of disk.manifests) {
     const position = manifest.disks.find(({ diskId }) => diskId === disk.diskId)?.position;
     if (position === undefined || position.sequence === 0) continue;
+    // Told with the segment that was lost.
+    if (condemned.some((each) => isLost(each, position))) continue;
     const link = linkTo(vaultId, disk.diskId, { ...search, position, viewSequence: position.sequence });
     if (link.kind === 'sound' || link.finding === undefined) continue;
     const detail = `${link.finding.detail} Recovery point ${manifest.pointId} of ${manifest.machineName} needs it.`;
@@ -137,11 +164,13 @@ function isCovered(segment: StoredSegment, segments: readonly StoredSegment[]): 
 async function mapFindings(
   deps: SegmentReadDeps,
   diskId: DiskId,
-  { name, segments }: { name: string; segments: readonly StoredSegment[] },
+  { name, listing }: { name: string; listing: LogListing },
 ): Promise<VaultFinding[]> {
   try {
     const stored = await readMap(deps, diskId, name);
-    const start = { diskId, at: stored.position, listing: logListing(segments) };
+    // It was written before something was lost, and is not used any more.
+    if (listing.condemned.some((each) => isLost(each, stored.position))) return [];
+    const start = { diskId, at: stored.position, listing };
     const rebuilt = await mapFromFooters(deps, start).catch((error: unknown) => {
       // Its segments were coalesced (or are damaged, which is reported there): nothing to compare with.
       if (isDamage(error)) return undefined;

@@ -108,6 +108,40 @@ it('an engine of another installation is not trusted', async () => {
   await stranger.close();
 });
 
+it('when the engine does not know the certificate any more, a newer one is read and the order is sent once', async () => {
+  handle = () => started;
+  const other = await mkdtemp(path.join(folder, 'other-'));
+  const stranger = await startLoopbackEngine(other, () => started);
+  const { certificate, key } = stranger.connection;
+  const outdated = { ...engine.connection, certificate, key };
+  let readCount = 0;
+  const readAgain = () => {
+    readCount += 1;
+    return engine.connection;
+  };
+  const renewing = createEngineClient(outdated, { readAgain });
+  expect(await renewing.ask(drill, { idempotencyKey: 'key-12345' })).toMatchObject({ kind: 'order' });
+  expect(await renewing.events({ after: 0, waitMs: 0 }, {}).catch(() => 'not an event')).toBe('not an event');
+  expect(readCount).toBe(1);
+  // Without newer files nothing is tried again: the refusal is the answer.
+  const staying = createEngineClient(outdated, { readAgain: () => outdated });
+  expect(await staying.ask({ kind: 'whoami' }, {})).toMatchObject({ refusal: { kind: 'unauthenticated' } });
+  expect(engine.received.filter((one) => one.path === '/v1/whoami')).toHaveLength(1);
+  await renewing.close();
+  await staying.close();
+  await stranger.close();
+});
+
+it('when the engine got a new authority, the newer files are read; without them it stays distrusted', async () => {
+  const other = await mkdtemp(path.join(folder, 'other-'));
+  const reinstalled = await startLoopbackEngine(other, () => json([]));
+  const outdated = { ...engine.connection, engineUrl: reinstalled.connection.engineUrl };
+  const renewing = createEngineClient(outdated, { readAgain: () => reinstalled.connection });
+  expect(await renewing.ask({ kind: 'machines' }, {})).toEqual({ kind: 'machines', machines: [] });
+  await renewing.close();
+  await reinstalled.close();
+});
+
 it('events come after a number', async () => {
   const event = {
     number: 8,

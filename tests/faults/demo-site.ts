@@ -20,10 +20,12 @@ export type FaultSite = {
   stop(): Promise<void>;
 };
 
-export async function startFaultSite(): Promise<FaultSite> {
+/** @param prepare makes something of the site's folders before anything runs, e.g. the vault's */
+export async function startFaultSite(prepare: (layout: Layout) => void = () => undefined): Promise<FaultSite> {
   const state = mkdtempSync(join(tmpdir(), 'lifeboat-faults-'));
   const layout = layoutOf(state);
   makeFolders(layout);
+  prepare(layout);
   const troubles: string[] = [];
   const site = await startSite({
     layout,

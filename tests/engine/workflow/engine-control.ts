@@ -28,7 +28,6 @@ export type EngineSettings = {
 export type EngineProcess = {
   readonly child: ChildProcess;
   readonly log: string[];
-  readonly connectionStringForDebug: string;
   /** Resolves with the answer, or with `died` when the process ended before it answered. */
   order(what: 'test-failover' | 'cleanup', machineName: string, idempotencyKey: string): Promise<EngineAnswer>;
   /** From now on the process kills itself when it comes to this boundary. */
@@ -64,7 +63,7 @@ export async function startEngineProcess(settings: EngineSettings): Promise<Engi
   if (first !== 'ready') throw new Error(`the engine did not start (${first}): ${log.join('')}`);
   let number = 0;
   return {
-    ...{ child, log, died, connectionStringForDebug: settings.connectionString },
+    ...{ child, log, died },
     order(what, machineName, idempotencyKey) {
       number += 1;
       const { promise, resolve } = Promise.withResolvers<EngineAnswer>();
