@@ -66,12 +66,7 @@ export async function runEngine(configFile: string): Promise<void> {
     store,
     points,
     workflow,
-    enrolment: enrolmentDeps(config, installation, store),
-    certificateAuthority: installation.certificateAuthority,
-    // The person on the engine's own host; others are linked when there are chat surfaces that know them.
-    rolesOf: (name) => (name === 'admin' ? ['admin'] : []),
-    serverKey: installation.serverKey,
-    grantKey: signingKeyOf(installation),
+    ...identityDeps(config, installation, store),
     processServers: config.processServers,
     heartbeatEveryMs,
     stateFolder: config.stateFolder,
@@ -135,6 +130,19 @@ async function accelerator(target: Target): Promise<string> {
     // Without a hypervisor the engine still replicates; a drill will say what is missing.
     return `none (${describeCauses(error)})`;
   }
+}
+
+/** Who may do what, and how newcomers become somebody. */
+function identityDeps(config: EngineConfig, installation: Installation, store: Store) {
+  const { certificateAuthority, serverKey } = installation;
+  return {
+    enrolment: enrolmentDeps(config, installation, store),
+    certificateAuthority,
+    serverKey,
+    grantKey: signingKeyOf(installation),
+    // The person on the engine's own host; others are linked when there are chat surfaces that know them.
+    rolesOf: (name: string) => (name === 'admin' ? (['admin'] as const) : []),
+  };
 }
 
 function enrolmentDeps(config: EngineConfig, installation: Installation, store: Store) {
