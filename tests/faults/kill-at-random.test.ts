@@ -18,7 +18,7 @@ const victims = [
   ...Array<string>(2).fill('guest-vm-7'),
   'guest-vm-8',
 ];
-const killCount = Number(process.env.LIFEBOAT_KILLS ?? 160);
+const killCount = Number(process.env.LIFEBOAT_KILLS ?? 120);
 const killsPerRound = 20;
 const seed = process.env.LIFEBOAT_SEED ?? `${Date.now()}`;
 

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { open, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { blockBytes } from '../../../domain/extent.ts';
@@ -9,6 +9,7 @@ import { createDirectoryStore } from '../../../engine/vault/directory-store.ts';
 import { createVault, type OpenVault } from '../../../engine/vault/open-vault.ts';
 import type { ChangeBatch } from '../../../engine/vault/vault.ts';
 import { createVaultKeys } from '../../../engine/vault/vault-keys.ts';
+import { contentDigestOfWrites } from '../../../protocol/content-digest.ts';
 
 export type TestVault = {
   readonly vault: OpenVault;
@@ -47,9 +48,7 @@ async function appendWrites(
   batch: Pick<ChangeBatch, 'previous' | 'diskSizeBytes' | 'writes'>,
 ): Promise<Position> {
   if (batch.writes.length === 0) return batch.previous;
-  const hash = createHash('sha256');
-  for (const { data } of batch.writes) hash.update(data);
-  const contentDigest = hash.digest('hex');
+  const contentDigest = contentDigestOfWrites(batch.writes).toString('hex');
   const outcome = await vault.append(diskId, { ...batch, epoch: 1, contentDigest });
   if (outcome.kind !== 'appended') throw new Error(`the vault answered ${outcome.kind}`);
   return outcome.position;
