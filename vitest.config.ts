@@ -1,6 +1,11 @@
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
 const unit = ['domain', 'protocol', 'bot', 'scenarios', 'house-rules'].map((folder) => `tests/${folder}/**/*.test.ts`);
+
+// Fault tests start hundreds of programs: they need not be compiled anew each time.
+const env = { NODE_COMPILE_CACHE: join(tmpdir(), 'lifeboat-compile-cache') };
 
 export default defineConfig({
   test: {
@@ -10,11 +15,12 @@ export default defineConfig({
     reporters: process.env.CI === undefined ? ['default'] : ['default', ['json', { outputFile: 'tests/results.json' }]],
     projects: [
       // `npm run check`: pure code, no servers.
-      { test: { name: 'unit', include: unit, testTimeout: 20_000 } },
+      { test: { name: 'unit', env, include: unit, testTimeout: 20_000 } },
       // Against real parts: Postgres, QEMU, Azurite, file systems.
       {
         test: {
           name: 'parts',
+          env,
           include: ['tests/**/*.test.ts'],
           exclude: unit,
           testTimeout: 120_000,

@@ -1,8 +1,12 @@
 #!/usr/bin/env node
+import { enableCompileCache } from 'node:module';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { describeCauses, OutageError } from '../domain/outage.ts';
 import { stateFolder } from './state-folder.ts';
+
+// A third of a start is compiling the same modules again; a program that was killed should be back soon.
+enableCompileCache();
 
 /** Starts Lifeboat's services and does what an administrator does at the engine's host. `dr` is the program for everybody else. */
 const program = new Command('lifeboat')
