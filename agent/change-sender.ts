@@ -231,9 +231,24 @@ function problemOf(request: Request, answer: Answer): Error {
 }
 
 function unreachable(request: Request, cause: unknown): OutageError {
-  return new OutageError(`${request.method} ${request.path} at a process server`, {
+  const what = `${request.method} ${request.path} at a process server`;
+  // One that answered has said itself what helps.
+  if (cause instanceof OutageError) return new OutageError(what, { cause, retryable: true });
+  return new OutageError(what, {
     cause,
     retryable: true,
-    nextStep: 'Check that a process server runs and can be reached from this host; replication resumes by itself.',
+    nextStep: `${stepFor(cause)} Replication resumes by itself.`,
   });
+}
+
+function stepFor(cause: unknown): string {
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+  if (/CERT|SSL|TLS|SIGNATURE|ISSUER|ALTNAME/i.test(code)) {
+    return 'The certificates do not match: this process server is not of the engine that enrolled this host.';
+  }
+  // A process server ends the connection of whoever has no certificate that it knows; TLS 1.3 gives no reason.
+  if (code === 'UND_ERR_SOCKET' || code === 'ECONNRESET') {
+    return 'Look into the process server’s log. If it does not accept the certificate of this host, enrol the host again.';
+  }
+  return 'Check that a process server runs and can be reached from this host.';
 }

@@ -1,11 +1,12 @@
-import { hash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { alignExtents, blockBytes, blockCount, type Extent } from '../domain/extent.ts';
 import { OutageError } from '../domain/outage.ts';
 import type { Position } from '../domain/position.ts';
+import { blockDigest, type ContentBlock, contentDigestOf, isZeroBlock } from '../protocol/content-digest.ts';
 import { nilUuid } from '../protocol/hrl.ts';
 import { createHrlImageBuilder, hrlImageBytesMax } from '../protocol/hrl-writer.ts';
 import type { ChangeSender, DiskCall, OutgoingSegment } from './change-sender.ts';
-import { readAhead } from './read-ahead.ts';
+import { type Piece, readAhead } from './read-ahead.ts';
 import type { CapturedDisk } from './tracker/change-tracker.ts';
 
 /** Data in one segment of a scan. Two such images are in memory per scan: one is being sent, one is being filled. */
@@ -63,7 +64,7 @@ async function windowDigests(order: ScanOrder, start: Position, firstBlock: numb
 async function compareWindow(order: ScanOrder, work: { window: Window; extents: Extent[]; outbox: Outbox }) {
   const { window, extents, outbox } = work;
   let doneBytes = window.firstBlock * blockBytes;
-  const read = (offsetBytes: number, lengthBytes: number) => order.captured.read(offsetBytes, lengthBytes);
+  const read: CapturedDisk['read'] = (...range) => order.captured.read(...range);
   for await (const piece of readAhead(extents, read)) {
     order.signal.throwIfAborted();
     await sendZeros(window, { from: doneBytes, to: piece.offsetBytes }, outbox);
@@ -77,29 +78,43 @@ async function compareWindow(order: ScanOrder, work: { window: Window; extents: 
 }
 
 /** Joins neighbouring blocks that differ, so that they are copied and described once. */
-async function comparePiece(window: Window, piece: { offsetBytes: number; data: Buffer }, outbox: Outbox) {
-  let differsFrom: number | undefined;
+async function comparePiece(window: Window, piece: Piece, outbox: Outbox) {
+  let differsFrom = 0;
+  let digests: Uint8Array[] = [];
+  const flush = async (to: number) => {
+    if (digests.length > 0) {
+      await outbox.add({
+        offsetBytes: piece.offsetBytes + differsFrom,
+        data: piece.data.subarray(differsFrom, to),
+        digests,
+      });
+    }
+    digests = [];
+  };
   for (let at = 0; at < piece.data.length; at += blockBytes) {
     const block = piece.data.subarray(at, at + blockBytes);
-    const isDifferent = differs(block, window.digests, (piece.offsetBytes + at) / blockBytes - window.firstBlock);
-    if (isDifferent) differsFrom ??= at;
-    else if (differsFrom !== undefined) {
-      await outbox.add(piece.offsetBytes + differsFrom, piece.data.subarray(differsFrom, at));
-      differsFrom = undefined;
+    const digest = digestOfOther(block, window.digests, (piece.offsetBytes + at) / blockBytes - window.firstBlock);
+    if (digest === undefined) {
+      await flush(at);
+      continue;
     }
+    if (digests.length === 0) differsFrom = at;
+    digests.push(digest);
   }
-  if (differsFrom !== undefined) {
-    await outbox.add(piece.offsetBytes + differsFrom, piece.data.subarray(differsFrom));
-  }
+  await flush(piece.data.length);
 }
 
 const zeroBlock = Buffer.alloc(blockBytes);
 
-function differs(block: Buffer, digests: Buffer | undefined, index: number): boolean {
-  const isZero = block.equals(block.length === blockBytes ? zeroBlock : zeroBlock.subarray(0, block.length));
+/** The block's digest; undefined when the vault has that very block. */
+function digestOfOther(block: Buffer, digests: Buffer | undefined, index: number): Uint8Array | undefined {
   const isZeroThere = digests === undefined || isZeroDigest(digests, index);
-  if (isZero || isZeroThere) return isZero !== isZeroThere;
-  return hash('sha256', block, 'buffer').compare(digests, index * digestBytes, (index + 1) * digestBytes) !== 0;
+  if (isZeroThere && isZeroBlock(block)) return undefined;
+  const digest = blockDigest(block);
+  if (isZeroThere) return digest;
+  return digests.compare(digest, 0, digestBytes, index * digestBytes, (index + 1) * digestBytes) === 0
+    ? undefined
+    : digest;
 }
 
 function isZeroDigest(digests: Buffer, index: number): boolean {
@@ -111,7 +126,8 @@ async function sendZeros(window: Window, range: { from: number; to: number }, ou
   if (window.digests === undefined) return;
   for (let at = range.from; at < range.to; at += blockBytes) {
     if (isZeroDigest(window.digests, at / blockBytes - window.firstBlock)) continue;
-    await outbox.add(at, zeroBlock.subarray(0, Math.min(blockBytes, range.to - at)));
+    const data = zeroBlock.subarray(0, Math.min(blockBytes, range.to - at));
+    await outbox.add({ offsetBytes: at, data, digests: [blockDigest(data)] });
   }
 }
 
@@ -123,14 +139,16 @@ function createOutbox(order: ScanOrder, start: Position) {
   const memories = [Buffer.allocUnsafeSlow(memoryBytes), Buffer.allocUnsafeSlow(memoryBytes)] as const;
   let turn: 0 | 1 = 0;
   let builder = newBuilder(memories[0], order);
+  let blocks: ContentBlock[] = [];
   let inFlight: Promise<Position> = Promise.resolve(start);
   const flush = async () => {
-    // Closed and hashed while the one before it is still on its way.
+    // Closed while the one before it is still on its way.
     const image = builder.seal();
-    const sha256 = hash('sha256', image, 'buffer');
+    const contentDigest = contentDigestOf(blocks);
+    blocks = [];
     const dataBytes = builder.dataBytes();
     const previous = await inFlight;
-    inFlight = sendImage(order, { image, sha256, previous }).then((position) => {
+    inFlight = sendImage(order, { image, contentDigest, previous }).then((position) => {
       order.onProgress({ comparedBytes: 0, sentBytes: dataBytes });
       return position;
     });
@@ -140,9 +158,15 @@ function createOutbox(order: ScanOrder, start: Position) {
     builder = newBuilder(memories[turn], order);
   };
   return {
-    async add(offsetBytes: number, data: Buffer) {
+    /** Copies whole blocks that follow those before; `digests` has one each. */
+    async add({ offsetBytes, data, digests }: Piece & { readonly digests: readonly Uint8Array[] }) {
       if (builder.dataBytes() + data.length > scanBatchBytes) await flush();
       builder.append(offsetBytes, data);
+      digests.forEach((digest, index) => {
+        const at = index * blockBytes;
+        const lengthBytes = Math.min(blockBytes, data.length - at);
+        blocks.push({ offsetBytes: offsetBytes + at, lengthBytes, digest });
+      });
     },
     async finish(): Promise<Position> {
       if (builder.dataBytes() > 0) await flush();

@@ -9,9 +9,9 @@ const file = openSync(imagePath, 'r');
 const { size: sizeBytes } = fstatSync(file);
 const reader: DiskReader = {
   sizeBytes,
-  async read(offsetBytes, lengthBytes) {
+  async read(offsetBytes, lengthBytes, allocate = Buffer.allocUnsafe) {
     // The image is in the page cache: handing the read to a thread would cost more than the read itself.
-    const buffer = Buffer.allocUnsafe(lengthBytes);
+    const buffer = allocate(lengthBytes);
     readSync(file, buffer, 0, lengthBytes, offsetBytes);
     return buffer;
   },

@@ -53,6 +53,7 @@ export async function verifyVault(configFile: string): Promise<0 | 1> {
     const startedAt = performance.now();
     const report = await vault.verifyAll(anchors);
     const took = formatDuration(performance.now() - startedAt);
+    for (const { blob, detail } of report.condemned) console.log(`  known and repaired  ${blob}\n    ${detail}`);
     for (const { blob, problem, detail } of report.findings)
       console.log(`  ${problem.toUpperCase()}  ${blob}\n    ${detail}`);
     const read = `${report.segmentCount} segments, ${report.pointCount} recovery points, ${formatBytes(report.readBytes)} in ${took}`;

@@ -2,12 +2,22 @@ import type { MachineId } from '../domain/ids.ts';
 import { assertNever, invariant } from '../domain/invariant.ts';
 import { OutageError } from '../domain/outage.ts';
 import { type Position, startPosition } from '../domain/position.ts';
+import { DamagedBlobError } from '../protocol/damaged-blob.ts';
 import { manifestDigest, type PointManifest } from '../protocol/point-manifest.ts';
 import { appendEvent } from './store/events.ts';
 import { findMachine, type MachineRecord, markProtected, saveVerifiedPosition } from './store/machines.ts';
 import type { Store } from './store/open.ts';
-import { adoptPoint, markDamaged, markSealed, movePoint, type PointRecord, unsettledPoints } from './store/points.ts';
+import {
+  adoptPoint,
+  listPoints,
+  markDamaged,
+  markSealed,
+  movePoint,
+  type PointRecord,
+  unsettledPoints,
+} from './store/points.ts';
 import { addRequest } from './store/requests.ts';
+import { isLost } from './vault/condemned.ts';
 import type { Vault, VaultFinding } from './vault/vault.ts';
 import type { VaultAnchorFile } from './vault-anchor.ts';
 
@@ -17,6 +27,9 @@ export type SettlingDeps = { readonly store: Store; readonly vault: Vault; reado
  * Takes a machine's points through their life, oldest announcement first:
  *
  * receiving → (manifest into the vault) → sealed → (new segments read back) → verified → available
+ *
+ * A point whose segments are damaged becomes `damaged`, and what is damaged is taken out of use in the vault (`condemn`): so the
+ * comparison that is asked for ships it again, and the point that follows it is sound.
  *
  * Every stage is safe to run twice: the vault is written first, the row last. One engine at a time for each machine.
  */
@@ -51,7 +64,7 @@ async function settleOneStage(deps: SettlingDeps, point: PointRecord): Promise<v
 }
 
 async function seal(deps: SettlingDeps, machine: MachineRecord, point: PointRecord): Promise<void> {
-  const missing = await firstMissing(deps.vault, machine, point);
+  const missing = await firstMissing(deps, machine, point);
   if (missing !== undefined) return damage(deps, machine, point, missing);
   const manifest = manifestOf(deps.vault.id, machine, point);
   const put = await deps.vault.putPoint(manifest).catch((error: unknown) => adoptInTheWay(deps, machine, error));
@@ -70,15 +83,18 @@ async function adoptInTheWay(deps: SettlingDeps, machine: MachineRecord, error: 
 }
 
 /** What the vault does not have of the point, in words; undefined when every disk has come that far. */
-async function firstMissing(vault: Vault, machine: MachineRecord, point: PointRecord): Promise<string | undefined> {
+async function firstMissing(
+  deps: SettlingDeps,
+  machine: MachineRecord,
+  point: PointRecord,
+): Promise<string | undefined> {
   for (const disk of point.disks) {
     const { position } = disk;
-    const reached = await vault.position(disk.diskId);
+    const reached = await deps.vault.position(disk.diskId);
     if (reached.sequence > position.sequence) continue;
     if (reached.sequence === position.sequence && reached.digest === position.digest) continue;
     // The vault's memory of the position may be older than the blobs, which another process writes: the blobs decide.
-    const after = verifiedUpTo(machine, disk.diskId, position);
-    const findings = after.sequence < position.sequence ? await vault.verifySegments(disk.diskId, after, position) : [];
+    const findings = await readBack(deps, machine, disk);
     if (findings.length > 0) return findingWords(disk.key, findings);
   }
   return undefined;
@@ -114,20 +130,100 @@ async function storedManifest(vault: Vault, point: PointRecord): Promise<PointMa
 
 async function verify(deps: SettlingDeps, machine: MachineRecord, point: PointRecord): Promise<void> {
   for (const disk of point.disks) {
-    const { position } = disk;
-    const after = verifiedUpTo(machine, disk.diskId, position);
-    if (after.sequence >= position.sequence) continue;
-    const findings = await deps.vault.verifySegments(disk.diskId, after, position);
+    const findings = await readBack(deps, machine, disk);
     if (findings.length > 0) return damage(deps, machine, point, findingWords(disk.key, findings));
   }
+  await withdrawLost(deps, machine);
   await deps.store.write(async (db) => {
     for (const { diskId, position } of point.disks) {
-      if (verifiedUpTo(machine, diskId, position).sequence < position.sequence) {
+      if (verifiedUpTo(machine, diskId, position).sequence <= position.sequence) {
         await saveVerifiedPosition(db, diskId, position);
       }
     }
     await movePoint(db, point.id, { from: 'sealed', to: 'verified' });
   });
+}
+
+/** Reads back what is new; what is damaged is taken out of use, so that it does not damage every later point too. */
+async function readBack(
+  deps: SettlingDeps,
+  machine: MachineRecord,
+  { diskId, position }: PointRecord['disks'][number],
+): Promise<readonly VaultFinding[]> {
+  const { vault } = deps;
+  const after = verifiedUpTo(machine, diskId, position);
+  // Also when nothing is new: the position may be one that was lost since.
+  const findings = await vault.verifySegments(diskId, after, position);
+  if (findings.length === 0) return findings;
+  await vault.condemn(diskId, findings);
+  const isElsewhere = after.sequence > 0 && findings.every(({ problem }) => problem === 'rolled-back');
+  // What was verified before is not in the log any more, e.g. its end was lost and written anew: only the whole log can tell.
+  if (!isElsewhere) return findings;
+  const anew = await vault.verifySegments(diskId, startPosition(1), position);
+  if (anew.length === 0) await withdrawUnreadable(deps, machine);
+  return anew;
+}
+
+/** Points that were available and that the vault lost since, whoever found that: nobody may boot from them any more. */
+async function withdrawLost(deps: SettlingDeps, machine: MachineRecord): Promise<void> {
+  const condemned = new Map<string, Awaited<ReturnType<Vault['condemned']>>>();
+  for (const { id } of machine.disks) condemned.set(id, await deps.vault.condemned(id));
+  if ([...condemned.values()].every((each) => each.length === 0)) return;
+  await withdraw(deps, machine, (point) => lossOf(point, condemned));
+}
+
+/** Points that were available and that the log does not lead to any more. */
+async function withdrawUnreadable(deps: SettlingDeps, machine: MachineRecord): Promise<void> {
+  const reasons = new Map<string, string>();
+  for (const point of await deps.store.read((db) => listPoints(db, machine.id))) {
+    if (point.state !== 'available') continue;
+    for (const { diskId, key, position } of point.disks) {
+      if (position.sequence === 0) continue;
+      const opened = await deps.vault.openDisk(diskId, position).catch((error: unknown) => {
+        if (error instanceof DamagedBlobError) return error;
+        throw error;
+      });
+      if (opened instanceof DamagedBlobError) reasons.set(point.id, `${key}: ${opened.message}`.slice(0, 300));
+      else await opened.close();
+    }
+  }
+  await withdraw(deps, machine, ({ id }) => reasons.get(id));
+}
+
+async function withdraw(
+  deps: SettlingDeps,
+  machine: MachineRecord,
+  lossOfPoint: (point: PointRecord) => string | undefined,
+): Promise<void> {
+  await deps.store.write(async (db) => {
+    const lost = (await listPoints(db, machine.id)).flatMap((point) => {
+      const why = lossOfPoint(point);
+      return point.state === 'available' && why !== undefined ? [{ id: point.id, why }] : [];
+    });
+    for (const { id, why } of lost) await markDamaged(db, id, why);
+    if (lost.length === 0) return;
+    await appendEvent(db, {
+      kind: 'point-damaged',
+      machineName: machine.name,
+      text: `${machine.name}: ${lost.length} recovery points were lost in the vault and are not offered any more: ${listed(lost.map(({ id }) => id))}. Use an older or a newer one; run a full verification of the vault and check its storage.`,
+    });
+  });
+}
+
+function lossOf(
+  point: PointRecord,
+  condemned: ReadonlyMap<string, Awaited<ReturnType<Vault['condemned']>>>,
+): string | undefined {
+  for (const { diskId, key, position } of point.disks) {
+    const lost = condemned.get(diskId)?.find((each) => isLost(each, position));
+    if (lost !== undefined) return `${key}: ${lost.blob} was lost (${lost.problem})`;
+  }
+  return undefined;
+}
+
+function listed(ids: readonly string[]): string {
+  const shown = ids.slice(0, 5).join(', ');
+  return ids.length > 5 ? `${shown} and ${ids.length - 5} more` : shown;
 }
 
 async function publish(deps: SettlingDeps, machine: MachineRecord, point: PointRecord): Promise<void> {
@@ -155,8 +251,9 @@ async function publish(deps: SettlingDeps, machine: MachineRecord, point: PointR
   });
 }
 
-/** A point that nobody may boot from. The next comparison with the source repairs what is missing in the vault. */
+/** A point that nobody may boot from. The comparison with the source ships again what is missing in the vault. */
 async function damage(deps: SettlingDeps, machine: MachineRecord, point: PointRecord, why: string): Promise<void> {
+  await withdrawLost(deps, machine);
   await deps.store.write(async (db) => {
     await markDamaged(db, point.id, why);
     const reason = `damage in the vault: ${why}`;

@@ -35,7 +35,9 @@ export function contentDigestOf(blocks: Iterable<ContentBlock>): Buffer {
  * @param writes sorted, non-overlapping, whole blocks (the last one may end with a short block)
  * @throws OutageError when they are not
  */
-export function contentDigestOfWrites(writes: readonly { readonly offsetBytes: number; readonly data: Buffer }[]): Buffer {
+export function contentDigestOfWrites(
+  writes: readonly { readonly offsetBytes: number; readonly data: Buffer }[],
+): Buffer {
   return contentDigestOf(blocksOfWrites(writes));
 }
 

@@ -27,7 +27,7 @@ export type SegmentHeader = {
   /** The position that its first batch follows. */
   readonly previous: Position;
   readonly diskSizeBytes: number;
-  /** SHA-256 (hex) of the (last) batch as its sender sent it. */
+  /** Names the (last) batch (hex): SHA-256 of the digest of the position that it follows and its content digest. */
   readonly contentDigest: string;
   /** Views at a position before this sequence must not be built from it: older versions of blocks are gone. */
   readonly validFromSequence: number;

@@ -8,6 +8,7 @@ import type { Position } from '../../domain/position.ts';
 import {
   type ChangeStreamProblem,
   changeStreamRoutes,
+  contentDigestHeader,
   digestBlockCountMax,
   diskRoutePattern,
 } from '../../protocol/change-stream.ts';
@@ -15,8 +16,8 @@ import { grantHeader } from '../../protocol/replication-grant.ts';
 import { callerOf } from '../tls.ts';
 import type { Vault } from '../vault/vault.ts';
 import { type Admitted, admit, type Refused, refused } from './admission.ts';
-import { type BodyBudget, createBodyBudget, readBody } from './request-body.ts';
-import { batchFrom, segmentHead } from './segment.ts';
+import { type BodyMemory, createBodyMemory, readBody } from './request-body.ts';
+import { batchFrom, type SegmentHead, segmentHead } from './segment.ts';
 
 export type ProcessServerLimits = {
   /** All bodies in memory together; more is answered with 503 and Retry-After. */
@@ -55,7 +56,7 @@ type Answer =
  * @returns a server that does not listen yet
  */
 export function createProcessServer(deps: ProcessServerDeps): Server {
-  const budget = createBodyBudget(deps.limits.bodyBytesMax);
+  const memory = createBodyMemory(deps.limits.bodyBytesMax);
   const server = createServer(
     {
       ...deps.tls,
@@ -65,14 +66,14 @@ export function createProcessServer(deps: ProcessServerDeps): Server {
       keepAliveTimeout: 60_000,
     },
     (request, response) => {
-      void respond({ deps, budget }, request, response);
+      void respond({ deps, memory }, request, response);
     },
   );
   server.maxConnections = deps.limits.connectionsMax;
   return server;
 }
 
-type Context = { readonly deps: ProcessServerDeps; readonly budget: BodyBudget };
+type Context = { readonly deps: ProcessServerDeps; readonly memory: BodyMemory };
 
 /** The HTTP boundary: the only place here where errors become answers. */
 async function respond(context: Context, request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -145,28 +146,31 @@ async function digests(deps: ProcessServerDeps, admitted: Admitted, query: URLSe
 async function putSegment(context: Context, request: IncomingMessage, admitted: Admitted): Promise<Answer> {
   const head = segmentHead(request, admitted.epoch);
   if (head.kind === 'refused') return toAnswer(head);
-  if (!context.budget.reserve(head.lengthBytes)) {
-    const message = `The process server holds ${context.budget.usedBytes()} bytes of segments already; send again soon.`;
+  const body = context.memory.take(head.lengthBytes);
+  if (body === undefined) {
+    const message = `The process server holds ${context.memory.usedBytes()} bytes of segments already; send again soon.`;
     return { ...toAnswer(refused(503, 'busy', message)), retryAfterSeconds: 1 };
   }
   try {
-    return await append(context.deps, { request, head, admitted });
+    await readBody(request, body);
+    return await append(context.deps, { body, head, admitted });
   } finally {
-    context.budget.release(head.lengthBytes);
+    context.memory.giveBack(body);
   }
 }
 
 async function append(
   deps: ProcessServerDeps,
-  put: { request: IncomingMessage; head: Exclude<ReturnType<typeof segmentHead>, Refused>; admitted: Admitted },
+  put: { readonly body: Buffer; readonly head: SegmentHead; readonly admitted: Admitted },
 ): Promise<Answer> {
-  const received = await readBody(put.request, put.head.lengthBytes);
-  const made = batchFrom(received, put.head, put.admitted);
-  if (made.kind === 'refused') {
-    deps.log.warn({ diskId: put.admitted.diskId, problem: made.problem }, 'a segment was refused');
-    return toAnswer(made);
-  }
-  const outcome = await deps.vault.append(put.admitted.diskId, made.batch);
+  const { diskId } = put.admitted;
+  const refuse = (refusal: Refused) => {
+    deps.log.warn({ diskId, problem: refusal.problem }, 'a segment was refused');
+    return toAnswer(refusal);
+  };
+  const made = batchFrom(put.body, put.head, put.admitted);
+  if (made.kind === 'refused') return refuse(made);
+  const outcome = await deps.vault.append(diskId, made.batch);
   switch (outcome.kind) {
     case 'appended':
     case 'already-there':
@@ -178,10 +182,14 @@ async function append(
       const body: ChangeStreamProblem = { kind: 'position-mismatch', message, position: outcome.position };
       return { kind: 'json', status: 409, body };
     }
+    case 'content-mismatch':
+      return refuse(refused(422, 'bad-content', mismatchMessage));
     default:
       return assertNever(outcome);
   }
 }
+
+const mismatchMessage = `The body does not hold what ${contentDigestHeader} names: it was changed on its way.`;
 
 function toAnswer(refusal: Refused): Answer & { kind: 'json' } {
   return { kind: 'json', status: refusal.status, body: refusal.problem };

@@ -1,56 +1,82 @@
-import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { OutageError } from '../../domain/outage.ts';
 
-/** How much memory all bodies together may take; what does not fit is refused, so that the sender waits instead of us. */
-export type BodyBudget = {
-  readonly reserve: (bytes: number) => boolean;
-  readonly release: (bytes: number) => void;
+/**
+ * The memory for bodies: how much all of them together may take, and buffers that are used again, because fresh memory of this size
+ * for every body costs more than reading it. What does not fit is refused, so that the sender waits instead of us.
+ */
+export type BodyMemory = {
+  /** Memory of exactly that length with anything in it; undefined when there is no room now. */
+  readonly take: (lengthBytes: number) => Buffer | undefined;
+  /** Gives back what `take` gave; nobody may hold a view of it any more. */
+  readonly giveBack: (body: Buffer) => void;
+  /** Of the bodies that are in work. */
   readonly usedBytes: () => number;
 };
 
-export function createBodyBudget(bytesMax: number): BodyBudget {
+/** Buffers are made in steps of this size, so that bodies of about the same length fit into each other's. */
+const stepBytes = 4_194_304;
+/** What an idle process server keeps: a few bodies of a comparison. */
+const keptBytesMax = 67_108_864;
+
+/** @param bytesMax of bodies in work; kept buffers come on top, at most 64 MiB and never more than `bytesMax` together with those */
+export function createBodyMemory(bytesMax: number): BodyMemory {
   let usedBytes = 0;
+  /** The one given back last is taken first. */
+  let kept: ArrayBufferLike[] = [];
+  const keptBytes = () => kept.reduce((sum, memory) => sum + memory.byteLength, 0);
+  const shrink = () => {
+    while (kept.length > 0 && keptBytes() > Math.min(keptBytesMax, bytesMax - usedBytes)) kept.shift();
+  };
+  const memoryFor = (lengthBytes: number): ArrayBufferLike => {
+    const sizeBytes = sizeFor(lengthBytes);
+    const fitting = kept.findLast((memory) => memory.byteLength === sizeBytes);
+    if (fitting === undefined) return Buffer.allocUnsafeSlow(sizeBytes).buffer;
+    kept = kept.filter((memory) => memory !== fitting);
+    return fitting;
+  };
   return {
-    reserve(bytes) {
-      if (usedBytes + bytes > bytesMax) return false;
-      usedBytes += bytes;
-      return true;
+    take(lengthBytes) {
+      if (usedBytes + lengthBytes > bytesMax) return undefined;
+      usedBytes += lengthBytes;
+      const memory = memoryFor(lengthBytes);
+      shrink();
+      return Buffer.from(memory, 0, lengthBytes);
     },
-    release(bytes) {
-      usedBytes -= bytes;
+    giveBack(body) {
+      usedBytes -= body.length;
+      if (body.buffer.byteLength >= stepBytes) kept.push(body.buffer);
+      shrink();
     },
     usedBytes: () => usedBytes,
   };
 }
 
+/** Small bodies are not worth keeping: they get what they need. */
+function sizeFor(lengthBytes: number): number {
+  return lengthBytes < stepBytes / 4 ? lengthBytes : Math.ceil(lengthBytes / stepBytes) * stepBytes;
+}
+
 /**
- * Reads a body of exactly the announced length into one buffer, and its SHA-256 with it.
+ * Reads a body of exactly the announced length into `body`.
  *
  * @throws OutageError (retryable) when the sender goes away before its end
  */
-export async function readBody(
-  request: IncomingMessage,
-  lengthBytes: number,
-): Promise<{ readonly body: Buffer; readonly sha256: Buffer }> {
-  const body = Buffer.allocUnsafeSlow(lengthBytes);
-  const hash = createHash('sha256');
+export async function readBody(request: IncomingMessage, body: Buffer): Promise<void> {
   let done = 0;
   try {
     // Node's HTTP parser ends the body at content-length, so no chunk can reach past the buffer.
     for await (const chunk of request as AsyncIterable<Buffer>) {
       body.set(chunk, done);
-      hash.update(chunk);
       done += chunk.length;
     }
   } catch (cause) {
-    throw new OutageError(`read a segment: the agent went away after ${done} of ${lengthBytes} bytes`, {
+    throw new OutageError(`read a segment: the agent went away after ${done} of ${body.length} bytes`, {
       cause,
       retryable: true,
     });
   }
-  if (done !== lengthBytes) {
-    throw new OutageError(`read a segment: it ended after ${done} of ${lengthBytes} bytes`, { retryable: true });
+  if (done !== body.length) {
+    throw new OutageError(`read a segment: it ended after ${done} of ${body.length} bytes`, { retryable: true });
   }
-  return { body, sha256: hash.digest() };
 }

@@ -18,7 +18,7 @@ import { type Admitted, type Refused, refused } from './admission.ts';
 export type SegmentHead = {
   readonly kind: 'segment';
   readonly lengthBytes: number;
-  readonly sha256: Buffer;
+  readonly contentDigest: Buffer;
   readonly previous: Position;
 };
 
@@ -36,27 +36,29 @@ export function segmentHead(request: IncomingMessage, epoch: number): SegmentHea
       `The segment has ${lengthBytes} bytes; at most ${segmentBodyBytesMax} are allowed.`,
     );
   }
-  const sha256 = parseContentDigest(headerText(request, contentDigestHeader));
-  if (sha256 === undefined) return refused(400, 'bad-request', 'A segment needs content-digest: sha-256=:<base64>:.');
+  const contentDigest = parseContentDigest(headerText(request, contentDigestHeader));
+  if (contentDigest === undefined) {
+    return refused(400, 'bad-request', `A segment needs ${contentDigestHeader}: sha-256=:<base64>:.`);
+  }
   const previous = parsePosition(headerText(request, previousHeader));
   if (previous === undefined) return refused(400, 'bad-request', `A segment needs ${previousHeader}.`);
   if (previous.epoch > epoch) {
     return refused(403, 'fenced', `The disk is in epoch ${previous.epoch}; the grant is for epoch ${epoch}.`);
   }
-  return { kind: 'segment', lengthBytes, sha256, previous };
+  return { kind: 'segment', lengthBytes, contentDigest, previous };
 }
 
-/** Checks a body and turns it into what the vault appends. The writes are views of the body where possible. */
+/**
+ * Checks a body's structure and turns it into what the vault appends: the writes are views of the body where possible. Whether they
+ * are the ones that the content digest names, the vault sees when it seals them.
+ */
 export function batchFrom(
-  received: { readonly body: Buffer; readonly sha256: Buffer },
+  body: Buffer,
   head: SegmentHead,
   admitted: Admitted,
 ): { readonly kind: 'batch'; readonly batch: ChangeBatch } | Refused {
-  if (!received.sha256.equals(head.sha256)) {
-    return refused(422, 'bad-content', 'The body is not the one that content-digest names: it was changed on its way.');
-  }
   try {
-    const content = readHrl(received.body, hrlLimitsDefault);
+    const content = readHrl(body, hrlLimitsDefault);
     const dataBytes = dataBytesOf(content);
     if (dataBytes > segmentDataBytesMax) {
       return refused(413, 'too-large', `The segment has ${dataBytes} bytes of data; at most ${segmentDataBytesMax}.`);
@@ -65,7 +67,7 @@ export function batchFrom(
       epoch: admitted.epoch,
       previous: head.previous,
       diskSizeBytes: admitted.diskSizeBytes,
-      contentDigest: received.sha256.toString('hex'),
+      contentDigest: head.contentDigest.toString('hex'),
       writes: coalesceRecords(content.records, admitted.diskSizeBytes),
     };
     return { kind: 'batch', batch };

@@ -102,7 +102,9 @@ function parseDiskBlob(path: string): BlobName | undefined {
     : undefined;
   if (ranged) {
     const [epoch, firstSequence, lastSequence] = ranged.slice(1, 4).map(Number) as [number, number, number];
-    const kind = ({ seg: 'segment', bad: 'condemned', end: 'condemned-end' } as const)[ranged[4] as 'seg' | 'bad' | 'end'];
+    const kind = ({ seg: 'segment', bad: 'condemned', end: 'condemned-end' } as const)[
+      ranged[4] as 'seg' | 'bad' | 'end'
+    ];
     return { kind, diskId, epoch, firstSequence, lastSequence };
   }
   const numbered = /^(map|trash)\/(\d{6})\/(\d{12})\.(?:map|json)$/.exec(rest);

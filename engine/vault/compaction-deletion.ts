@@ -31,7 +31,8 @@ export async function deleteReplaced(deps: DeletionDeps, deletion: Deletion): Pr
   for (const wide of await replacements(deps, listing, at)) {
     const note = diskNames(deps.vaultId, diskId).trash(wide.epoch, wide.lastSequence);
     if (!(await isDue(deps, note, wide.name))) continue;
-    for (const narrow of [...listing.segments, ...listing.unused]) if (covers(wide, narrow)) due.set(narrow.name, narrow);
+    for (const narrow of [...listing.segments, ...listing.unused])
+      if (covers(wide, narrow)) due.set(narrow.name, narrow);
     notes.push(note);
   }
   if (due.size === 0) return 0;

@@ -9,8 +9,8 @@ import { blockLengthBytes, digestBytes, operations } from '../../protocol/segmen
 import { blocksPerFrame } from '../../protocol/segment-frame.ts';
 import { diskNames } from './blob-names.ts';
 import { type DeletionDeps, deleteReplaced } from './compaction-deletion.ts';
-import { passOver } from './condemned.ts';
 import { planCompaction, type SegmentUse } from './compaction-plan.ts';
+import { passOver } from './condemned.ts';
 import type { DiskMap } from './disk-map.ts';
 import { type ChainStart, followChain, mapFromFooters } from './disk-view.ts';
 import { createFrameReads, type FrameReadDeps, keyOf } from './frame-reads.ts';

@@ -141,6 +141,7 @@ async function readNote(
   };
 }
 
+type Signed = { readonly keyId: string; readonly mac: string };
 type Place = { readonly diskId: DiskId; readonly name: string };
 
 async function writeSigned(deps: SegmentReadDeps, { diskId, name }: Place, body: object): Promise<void> {
@@ -150,11 +151,11 @@ async function writeSigned(deps: SegmentReadDeps, { diskId, name }: Place, body:
   await deps.store.put(name, [Buffer.from(canonicalText({ ...note, mac }))]);
 }
 
-async function readSigned<Schema extends typeof badSchema | typeof endSchema>(
+async function readSigned<Note extends Signed>(
   deps: SegmentReadDeps,
   { diskId, name }: Place,
-  schema: Schema,
-): Promise<{ note: z.infer<Schema>; bytes: Buffer }> {
+  schema: z.ZodType<Note>,
+): Promise<{ note: Note; bytes: Buffer }> {
   const bytes = await deps.store.get(name);
   if (bytes === undefined) throw damagedNote('missing', name);
   const note = parse(bytes, name, schema);
@@ -165,11 +166,7 @@ async function readSigned<Schema extends typeof badSchema | typeof endSchema>(
   return { note, bytes };
 }
 
-function parse<Schema extends typeof badSchema | typeof endSchema>(
-  bytes: Buffer,
-  name: string,
-  schema: Schema,
-): z.infer<Schema> {
+function parse<Note extends Signed>(bytes: Buffer, name: string, schema: z.ZodType<Note>): Note {
   try {
     const note = schema.parse(JSON.parse(bytes.toString('utf8')));
     if (canonicalText(note) !== bytes.toString('utf8')) throw new Error('it is not in canonical form');
@@ -181,7 +178,9 @@ function parse<Schema extends typeof badSchema | typeof endSchema>(
 
 /** The segments' headers, which the same key authenticates, begin otherwise. */
 function macOf(key: Buffer, name: string, body: object): Buffer {
-  return createHmac('sha256', key).update(`lifeboat-condemned\n${name}\n${canonicalText(body)}`).digest();
+  return createHmac('sha256', key)
+    .update(`lifeboat-condemned\n${name}\n${canonicalText(body)}`)
+    .digest();
 }
 
 function damagedNote(damage: 'missing' | 'truncated' | 'changed' | 'unreadable', name: string, cause?: unknown) {

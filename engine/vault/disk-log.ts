@@ -1,6 +1,7 @@
 import type { DiskId } from '../../domain/ids.ts';
 import { invariant } from '../../domain/invariant.ts';
 import { emptyDigest, type Position, samePosition, startPosition } from '../../domain/position.ts';
+import { batchDigest } from './batch-digest.ts';
 import { diskNames } from './blob-names.ts';
 import { condemnedAt } from './condemned.ts';
 import { listLog, logEnd } from './log-listing.ts';
@@ -78,7 +79,7 @@ export async function findStoredBatch(
   if (ends === undefined) return undefined;
   const { header, position } = ends;
   const follows = follow(header.previous, batch.previous);
-  return follows && header.contentDigest === batch.contentDigest ? position : undefined;
+  return follows && header.contentDigest === batchDigest(batch) ? position : undefined;
 }
 
 /** True when both are the same place; before the first segment the epoch does not matter. */

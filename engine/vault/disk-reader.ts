@@ -41,19 +41,19 @@ export function createDiskReader(
     // A failure here shows again, and is told, when the bytes are asked for.
     reads.frames(framesOf(view, blocksIn(from, fetchedTo))).catch(() => undefined);
   }
-  async function read(offsetBytes: number, lengthBytes: number): Promise<Buffer> {
+  const read: DiskReader['read'] = async (offsetBytes, lengthBytes, allocate = Buffer.allocUnsafe) => {
     checkRange({ offsetBytes, lengthBytes }, disk.map.diskSizeBytes, closed);
     const endBytes = offsetBytes + lengthBytes;
     try {
-      const result = readFrom(reads, view, { offsetBytes, lengthBytes });
+      const result = readFrom(reads, view, { offsetBytes, lengthBytes, allocate });
       readAhead(offsetBytes, endBytes);
       return await result;
     } catch (error) {
       if (!isMissingBlob(error)) throw error;
       view = viewOf(deps, await reload());
-      return readFrom(reads, view, { offsetBytes, lengthBytes });
+      return readFrom(reads, view, { offsetBytes, lengthBytes, allocate });
     }
-  }
+  };
   return {
     sizeBytes: disk.map.diskSizeBytes,
     read,
@@ -79,12 +79,15 @@ function checkRange({ offsetBytes, lengthBytes }: Extent, diskSizeBytes: number,
   });
 }
 
-async function readFrom(reads: FrameReads, view: View, extent: Extent): Promise<Buffer> {
-  const { offsetBytes, lengthBytes } = extent;
+type ReadOrder = Extent & { readonly allocate: (lengthBytes: number) => Buffer };
+
+async function readFrom(reads: FrameReads, view: View, order: ReadOrder): Promise<Buffer> {
+  const { offsetBytes, lengthBytes, allocate } = order;
   const blocks = blocksIn(offsetBytes, offsetBytes + lengthBytes);
   const frames = await reads.frames(framesOf(view, blocks));
-  const result = Buffer.allocUnsafe(lengthBytes);
-  for (let block = blocks.first; block < blocks.end; block += 1) copyBlock(view, block, { extent, result, frames });
+  const result = allocate(lengthBytes);
+  for (let block = blocks.first; block < blocks.end; block += 1)
+    copyBlock(view, block, { extent: order, result, frames });
   return result;
 }
 

@@ -1,6 +1,7 @@
 import type { DiskId } from '../../domain/ids.ts';
 import { invariant } from '../../domain/invariant.ts';
 import { type Position, samePosition } from '../../domain/position.ts';
+import { batchDigest } from './batch-digest.ts';
 import { diskNames, parseBlobName } from './blob-names.ts';
 import { condemnBroken } from './condemn.ts';
 import { findStoredBatch, follow, type LogDeps, type LogTail, refreshTail, segmentAt } from './disk-log.ts';
@@ -8,7 +9,7 @@ import { applyNewer, type DiskMap, mapMemoryBytes } from './disk-map.ts';
 import { loadDiskMap } from './disk-view.ts';
 import { writeMap } from './map-checkpoint.ts';
 import { isDamage, readSegment } from './segment-reads.ts';
-import { blocksOfBatch, plainHeader, type SegmentWriteDeps, writeSegment } from './segment-writer.ts';
+import { type SegmentWriteDeps, writeBatch } from './segment-writer.ts';
 import type { AppendOutcome, ChangeBatch } from './vault.ts';
 
 export type DiskStateDeps = LogDeps &
@@ -139,11 +140,12 @@ async function append(deps: DiskStateDeps, { diskId, state }: Target, batch: Cha
       return answerElsewhere(deps, diskId, { batch, tail });
     }
     await storeMapWhenDue(deps, { diskId, state });
-    const outcome = await writeSegment(deps, plainHeader(diskId, batch, tail.position), blocksOfBatch(batch));
+    const outcome = await writeBatch(deps, { diskId, tail: tail.position }, batch);
     if (outcome.kind === 'created') {
-      await takeIn(deps, { diskId, state }, outcome.position, batch.contentDigest);
+      await takeIn(deps, { diskId, state }, outcome.position, batchDigest(batch));
       return { kind: 'appended', position: outcome.position, storedBytes: outcome.storedBytes };
     }
+    if (outcome.kind === 'content-mismatch') return outcome;
   }
   return { kind: 'position-mismatch', position: (await refresh(deps, diskId, state)).position };
 }
@@ -156,7 +158,7 @@ async function answerElsewhere(
   const isTail =
     tail.position.epoch === batch.epoch &&
     tail.position.sequence === batch.previous.sequence + 1 &&
-    tail.contentDigest === batch.contentDigest;
+    tail.contentDigest === batchDigest(batch);
   if (isTail) return { kind: 'already-there', position: tail.position };
   const stored = await findStoredBatch(deps, diskId, batch);
   if (stored !== undefined && batch.epoch === tail.position.epoch) return { kind: 'already-there', position: stored };

@@ -4,7 +4,14 @@ import { type Position, samePosition } from '../../domain/position.ts';
 import { DamagedBlobError } from '../../protocol/damaged-blob.ts';
 import { diskNames } from './blob-names.ts';
 import { passOver } from './condemned.ts';
-import { createMapBuilder, type DiskMap, dropUnusedSegments, emptyDiskMap, type MapBuilder, type ReadSegment } from './disk-map.ts';
+import {
+  createMapBuilder,
+  type DiskMap,
+  dropUnusedSegments,
+  emptyDiskMap,
+  type MapBuilder,
+  type ReadSegment,
+} from './disk-map.ts';
 import { type LogListing, listLog } from './log-listing.ts';
 import { type Checkpoints, openCheckpoints } from './map-checkpoint.ts';
 import { isDamage, readSegment, type SegmentReadDeps, type StoredSegment } from './segment-reads.ts';

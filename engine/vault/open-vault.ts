@@ -5,9 +5,9 @@ import type { Position } from '../../domain/position.ts';
 import { DamagedBlobError } from '../../protocol/damaged-blob.ts';
 import type { BlobStore } from './blob-store.ts';
 import { compact } from './compaction.ts';
+import { isLost, listCondemned } from './condemned.ts';
 import { digestsOf } from './disk-digests.ts';
 import { createDiskKeys } from './disk-keys.ts';
-import { isLost, listCondemned } from './condemned.ts';
 import { copyForReading, type DiskMap } from './disk-map.ts';
 import { createDiskReader } from './disk-reader.ts';
 import { createDiskStates } from './disk-state.ts';
@@ -124,7 +124,9 @@ function assembleVault(options: VaultOptions, identity: VaultIdentity): OpenVaul
   async function digests(diskId: DiskId, firstBlock: number, count: number): Promise<Buffer> {
     const map = await states.newestMap(diskId);
     const { position } = map;
-    return digestsOf(map, { firstBlock, count }, () => readerAt(diskId, position, () => loadDiskMap(deps, diskId, position)));
+    return digestsOf(map, { firstBlock, count }, () =>
+      readerAt(diskId, position, () => loadDiskMap(deps, diskId, position)),
+    );
   }
   return {
     id: vaultId,

@@ -67,7 +67,10 @@ export type ChangeBatch = {
   /** The position that this batch follows, as the sender knows it. */
   readonly previous: Position;
   readonly diskSizeBytes: number;
-  /** SHA-256 (hex) of the batch as it was sent: a repeated send of the same batch is recognised by it. */
+  /**
+   * What the sender says that the writes are (hex; protocol/content-digest.ts): they are checked against it before anything is
+   * stored, and a repeated send of the same batch is recognised by it.
+   */
   readonly contentDigest: string;
   /** Sorted by offset, non-overlapping, whole 64 KiB blocks (the disk's last block may be short). */
   readonly writes: readonly { readonly offsetBytes: number; readonly data: Buffer }[];
@@ -77,6 +80,8 @@ export type AppendOutcome =
   | { readonly kind: 'appended'; readonly position: Position; readonly storedBytes: number }
   /** The same batch was stored before; nothing was written. */
   | { readonly kind: 'already-there'; readonly position: Position }
+  /** The writes are not those that the content digest names; nothing was written. */
+  | { readonly kind: 'content-mismatch' }
   /** The disk is somewhere else; the sender starts again from there. */
   | { readonly kind: 'position-mismatch'; readonly position: Position };
 

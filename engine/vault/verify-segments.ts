@@ -107,7 +107,8 @@ export function linkTo(vaultId: string, diskId: DiskId, search: LinkSearch): Lin
 /** What a person is told of segments that are out of use. */
 export function condemnedFinding(condemned: CondemnedSegments): VaultFinding {
   const { blob, problem, firstSequence, lastSequence, repairedFrom } = condemned;
-  const which = firstSequence === lastSequence ? `Segment ${lastSequence}` : `Segments ${firstSequence} to ${lastSequence}`;
+  const which =
+    firstSequence === lastSequence ? `Segment ${lastSequence}` : `Segments ${firstSequence} to ${lastSequence}`;
   const until = repairedFrom === undefined ? 'the disk is compared with its source' : `sequence ${repairedFrom}`;
   return finding(blob, problem, `${which} was lost: positions from there on, before ${until}, cannot be restored.`);
 }

@@ -13,7 +13,14 @@ import type { VaultAnchors, VaultFinding, VaultReport } from './vault.ts';
 import { readVaultFile } from './vault-file.ts';
 import type { VaultKeys } from './vault-keys.ts';
 import { anchorFindings, checkPoints, type StoredPoint } from './verify-points.ts';
-import { type CheckedSegments, checkSegments, condemnedFinding, finding, findingOf, linkTo } from './verify-segments.ts';
+import {
+  type CheckedSegments,
+  checkSegments,
+  condemnedFinding,
+  finding,
+  findingOf,
+  linkTo,
+} from './verify-segments.ts';
 
 export type VerifyDeps = Omit<SegmentReadDeps, 'diskKeys'> & { readonly keys: VaultKeys; readonly points: PointDeps };
 
@@ -124,7 +131,10 @@ function lostFinding(condemned: Condemned, { diskId, manifests }: DiskToCheck): 
     disks.some((disk) => disk.diskId === diskId && isLost(condemned, disk.position)),
   );
   if (lost.length === 0) return told;
-  return { ...told, detail: `${told.detail} Recovery points lost with it: ${lost.map((each) => each.pointId).join(', ')}.` };
+  return {
+    ...told,
+    detail: `${told.detail} Recovery points lost with it: ${lost.map((each) => each.pointId).join(', ')}.`,
+  };
 }
 
 type Log = { readonly listing: LogListing; readonly checked: CheckedSegments };

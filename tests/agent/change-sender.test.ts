@@ -6,9 +6,10 @@ import type { AgentIdentity } from '../../agent/identity.ts';
 import type { DiskId, MachineId } from '../../domain/ids.ts';
 import { OutageError } from '../../domain/outage.ts';
 import { startPosition } from '../../domain/position.ts';
+import { contentDigestOfWrites } from '../../protocol/content-digest.ts';
 import { nilUuid } from '../../protocol/hrl.ts';
 import { createHrlImageBuilder, hrlImageBytesMax } from '../../protocol/hrl-writer.ts';
-import { createSite, grantFor, type Site, sha256 } from '../engine/process-server/replication-site.ts';
+import { createSite, grantFor, type Site } from '../engine/process-server/replication-site.ts';
 
 const sizeBytes = 64 * 1_048_576;
 let site: Site;
@@ -46,9 +47,10 @@ function callFor(diskId: DiskId, epoch = 1) {
 function segment(dataBytes: number) {
   const identity = { uniqueId: nilUuid, previousUniqueId: nilUuid, dataWriteId: nilUuid, createdAtMs: 0 };
   const builder = createHrlImageBuilder(Buffer.alloc(hrlImageBytesMax(dataBytes, 65_536)), identity, () => 0);
-  builder.append(0, randomBytes(dataBytes));
-  const image = builder.seal();
-  return { image, sha256: sha256(image), previous: startPosition(1) };
+  const data = randomBytes(dataBytes);
+  builder.append(0, data);
+  const contentDigest = contentDigestOfWrites([{ offsetBytes: 0, data }]);
+  return { image: builder.seal(), contentDigest, previous: startPosition(1) };
 }
 
 describe('the sender', () => {

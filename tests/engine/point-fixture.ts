@@ -1,4 +1,4 @@
-import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -17,6 +17,7 @@ import { openDirectoryStore } from '../../engine/vault/directory-store.ts';
 import { createVault, type OpenVault, openVault } from '../../engine/vault/open-vault.ts';
 import { createVaultKeys, type VaultKeys } from '../../engine/vault/vault-keys.ts';
 import { type VaultAnchorFile, vaultAnchorFile } from '../../engine/vault-anchor.ts';
+import { contentDigestOfWrites } from '../../protocol/content-digest.ts';
 import type { AnnouncePointRequest } from '../../protocol/control-api.ts';
 import { manifestDigest } from '../../protocol/point-manifest.ts';
 
@@ -84,8 +85,8 @@ export async function replicateMachine(store: Store, vault: OpenVault, name: str
     const next = Buffer.from(history.at(-1) ?? '');
     data.copy(next, offsetBytes);
     history.push(next);
-    const contentDigest = createHash('sha256').update(data).digest('hex');
     const writes = [{ offsetBytes, data }];
+    const contentDigest = contentDigestOfWrites(writes).toString('hex');
     const outcome = await vault.append(diskId, { epoch: 1, previous, diskSizeBytes, contentDigest, writes });
     invariant(outcome.kind === 'appended', 'nobody else writes this disk');
     return outcome.position;

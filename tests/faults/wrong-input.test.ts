@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -280,7 +280,13 @@ describe('a running site', () => {
     mkdirSync(gone.folder);
     const empty = await run('lifeboat', ['engine', '--config', engine]);
     expectClear(empty, 1, [/it is empty, but recovery points were put into it/, /Mount or restore the vault/]);
-    expect(storedSegments(gone.folder)).toBe(0);
+    expect(existsSync(join(gone.folder, 'v1'))).toBe(false);
+    // The planted bug: without the note of the points that it has made, the engine takes this for its first start.
+    rmSync(join(stateFolder, 'engine', 'vault-anchors.json'));
+    const databaseUrl = 'postgresql://lifeboat@127.0.0.1:1/lifeboat';
+    const forgetful = configuration('engine', { vault: gone, stateFolder, databaseUrl });
+    expectClear(await run('lifeboat', ['engine', '--config', forgetful]), 1, [/Postgres at .* does not answer/]);
+    expect(existsSync(join(gone.folder, 'v1'))).toBe(true);
   });
 
   test('a key that is missing or wrong: nothing is opened with another one, and none is made', async () => {

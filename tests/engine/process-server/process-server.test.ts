@@ -10,7 +10,9 @@ import {
   formatPosition,
   previousHeader,
 } from '../../../protocol/change-stream.ts';
-import { nilUuid } from '../../../protocol/hrl.ts';
+import { contentDigestOfWrites } from '../../../protocol/content-digest.ts';
+import { nilUuid, readHrl } from '../../../protocol/hrl.ts';
+import { coalesceRecords } from '../../../protocol/hrl-coalesce.ts';
 import { createHrlImageBuilder, hrlImageBytesMax } from '../../../protocol/hrl-writer.ts';
 import { grantHeader } from '../../../protocol/replication-grant.ts';
 import { createSite, grantFor, type Site, sha256 } from './replication-site.ts';
@@ -82,6 +84,16 @@ function imageOf(writes: readonly { offsetBytes: number; data: Buffer }[]): Buff
   return builder.seal();
 }
 
+/** Of what an image changes; of nothing when it is no image. */
+function contentDigest(image: Buffer): Buffer {
+  try {
+    return contentDigestOfWrites(coalesceRecords(readHrl(image).records, 1e9 * block));
+  } catch (error) {
+    if (error instanceof OutageError) return sha256(image);
+    throw error;
+  }
+}
+
 function put(body: Buffer, previous: Position, more: Partial<Parameters<typeof call>[0]> = {}) {
   return call({
     method: 'PUT',
@@ -89,7 +101,7 @@ function put(body: Buffer, previous: Position, more: Partial<Parameters<typeof c
     body,
     ...more,
     headers: {
-      [contentDigestHeader]: formatContentDigest(sha256(body)),
+      [contentDigestHeader]: formatContentDigest(contentDigest(body)),
       [previousHeader]: formatPosition(previous),
       ...more.headers,
     },
@@ -223,7 +235,10 @@ describe('what is refused, clearly', () => {
   const refusals: [string, () => Promise<Answer>, number, string, RegExp][] = [
     [
       'a body that was changed on its way',
-      () => put(oneBlock(1), start, { headers: { [contentDigestHeader]: formatContentDigest(sha256(oneBlock(2))) } }),
+      () =>
+        put(oneBlock(1), start, {
+          headers: { [contentDigestHeader]: formatContentDigest(contentDigest(oneBlock(2))) },
+        }),
       422,
       'bad-content',
       /changed on its way/,
@@ -286,6 +301,64 @@ describe('what is refused, clearly', () => {
     expect(answer).toMatchObject({ status, json: { kind } });
     expect(answer.json.message).toMatch(message);
     expect((await call({ path: `/v1/disks/${diskId}/position` })).json.position).toMatchObject({ sequence: 0 });
+  });
+
+  test('a body of which any part was flipped on its way, and nothing of it is stored', async () => {
+    freshDisk();
+    const image = imageOf([
+      { offsetBytes: block, data: Buffer.alloc(block, 5) },
+      { offsetBytes: 3 * block, data: Buffer.alloc(block, 6) },
+    ]);
+    const headers = { [contentDigestHeader]: formatContentDigest(contentDigest(image)) };
+    const entries = image.length - 4096 + 32;
+    const parts = {
+      'the header': 100,
+      'the first metadata block': 4096 + 100,
+      'data, first byte': 8192,
+      'data, last byte': image.length - 4097,
+      'the distance to the block before': image.length - 4096,
+      'the number of entries': image.length - 4096 + 8,
+      'an offset': entries + 2,
+      'a length': entries + 14,
+      'a time': entries + 16,
+      'the space after the entries': image.length - 1,
+    };
+    for (const [part, at] of Object.entries(parts)) {
+      const damaged = Buffer.from(image);
+      damaged[at] = (damaged[at] ?? 0) ^ 1;
+      expect([part, (await put(damaged, start, { headers })).status]).toEqual([part, 422]);
+    }
+    expect((await call({ path: `/v1/disks/${diskId}/position` })).json.position).toMatchObject({ sequence: 0 });
+    expect((await put(image, start, { headers })).status).toBe(200);
+  });
+
+  test('a well-formed log with other changes than were named: moved, missing, added, overwritten or in zeros', async () => {
+    freshDisk();
+    const [one, two] = [Buffer.alloc(block, 1), Buffer.alloc(block, 2)];
+    const sent = [
+      { offsetBytes: block, data: one },
+      { offsetBytes: 3 * block, data: two },
+    ];
+    const headers = { [contentDigestHeader]: formatContentDigest(contentDigest(imageOf(sent))) };
+    const others: Record<string, { offsetBytes: number; data: Buffer }[]> = {
+      moved: [{ offsetBytes: 2 * block, data: one }, ...sent.slice(1)],
+      exchanged: sent.map(({ data }, index) => ({ offsetBytes: index === 0 ? 3 * block : block, data })),
+      missing: sent.slice(1),
+      empty: [],
+      added: [...sent, { offsetBytes: 5 * block, data: two }],
+      'added zeros': [...sent, { offsetBytes: 5 * block, data: Buffer.alloc(block) }],
+      overwritten: [...sent, { offsetBytes: block, data: two }],
+      'in zeros': [{ offsetBytes: block, data: Buffer.alloc(block) }, ...sent.slice(1)],
+    };
+    for (const [name, writes] of Object.entries(others)) {
+      const answer = await put(imageOf(writes), start, { headers });
+      expect([name, answer.status, answer.json.kind]).toEqual([name, 422, 'bad-content']);
+    }
+    expect((await call({ path: `/v1/disks/${diskId}/position` })).json.position).toMatchObject({ sequence: 0 });
+    // The same changes in another log, also with one that a later entry takes back, are the same changes.
+    const again = [{ offsetBytes: 3 * block, data: one }, ...sent];
+    expect((await put(imageOf(again), start, { headers })).status).toBe(200);
+    expect((await put(imageOf(sent), start, { headers })).json.kind).toBe('already-there');
   });
 
   test('random damage to a real log is refused or harmless, and the server lives on', async () => {

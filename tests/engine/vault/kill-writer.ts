@@ -5,6 +5,7 @@ import { invariant } from '../../../domain/invariant.ts';
 import { openDirectoryStore } from '../../../engine/vault/directory-store.ts';
 import { openVault } from '../../../engine/vault/open-vault.ts';
 import { loadVaultKeys } from '../../../engine/vault/vault-keys.ts';
+import { contentDigestOfWrites } from '../../../protocol/content-digest.ts';
 
 /** Appends until it is killed, and tells each acknowledged position on standard output. Run by kill.test.ts. */
 const [root, keysFolder, diskId] = process.argv.slice(2);
@@ -26,7 +27,7 @@ while (true) {
       const seed = createHash('sha512').update(`${next} ${block}`).digest();
       return { offsetBytes: block * blockBytes, data: Buffer.alloc(blockBytes, seed) };
     });
-  const contentDigest = createHash('sha256').update(`batch ${next}`).digest('hex');
+  const contentDigest = contentDigestOfWrites(writes).toString('hex');
   const outcome = await vault.append(diskId, {
     epoch: 1,
     previous,

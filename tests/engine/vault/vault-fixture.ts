@@ -10,6 +10,7 @@ import { createDirectoryStore } from '../../../engine/vault/directory-store.ts';
 import { createVault, type OpenVault, openVault, type VaultOptions } from '../../../engine/vault/open-vault.ts';
 import type { ChangeBatch, Vault } from '../../../engine/vault/vault.ts';
 import { createVaultKeys, type VaultKeys } from '../../../engine/vault/vault-keys.ts';
+import { contentDigestOfWrites } from '../../../protocol/content-digest.ts';
 import { manifestDigest, type PointManifest } from '../../../protocol/point-manifest.ts';
 
 export const newDiskId = (): DiskId => idFromBytes('disk', randomBytes(10));
@@ -87,7 +88,7 @@ export class OracleDisk {
         data.copy(this.image, offsetBytes);
         return { offsetBytes, data };
       });
-    const contentDigest = randomBytes(32).toString('hex');
+    const contentDigest = contentDigestOfWrites(writes).toString('hex');
     return { epoch, previous, diskSizeBytes: this.image.length, contentDigest, writes };
   }
   /** Changes the size; what is added reads as zeros. */

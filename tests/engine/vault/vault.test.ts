@@ -3,9 +3,11 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { blockBytes } from '../../../domain/extent.ts';
 import { OutageError } from '../../../domain/outage.ts';
 import { startPosition } from '../../../domain/position.ts';
+import { contentDigestOfWrites } from '../../../protocol/content-digest.ts';
 import {
   appended,
   expectSameBytes,
+  filledBlock,
   namesIn,
   newDiskId,
   OracleDisk,
@@ -53,6 +55,32 @@ describe('appending', () => {
     expect(await (await fixture.reopen()).append(diskId, second)).toEqual({ kind: 'already-there', position: two });
   });
 
+  it('does not take the same changes after another history for the batch that it has', async () => {
+    const { vault } = fixture;
+    const diskId = newDiskId();
+    const disk = new OracleDisk(sizeBytes);
+    const one = await appended(vault, diskId, disk.batch(startPosition(1), [{ block: 0, fill: 1 }]));
+    const two = await appended(vault, diskId, disk.batch(one, [{ block: 1, fill: 2 }]));
+    const elsewhere = disk.batch({ ...one, digest: 'f'.repeat(64) }, [{ block: 1, fill: 2 }]);
+    expect(await vault.append(diskId, elsewhere)).toEqual({ kind: 'position-mismatch', position: two });
+  });
+
+  it('stores nothing of a batch whose writes are not what its content digest names, small or sealed by threads', async () => {
+    const { vault, store } = fixture;
+    const disk = new OracleDisk(40 * blockBytes);
+    for (const blockTotal of [1, 40]) {
+      const diskId = newDiskId();
+      const fills = Array.from({ length: blockTotal }, (_, block) => ({ block, fill: block + 1 }));
+      const batch = disk.batch(startPosition(1), fills);
+      const last = batch.writes.at(-1);
+      const writes = [...batch.writes.slice(0, -1), { offsetBytes: last?.offsetBytes ?? 0, data: filledBlock(99, blockBytes) }];
+      expect(await vault.append(diskId, { ...batch, writes })).toEqual({ kind: 'content-mismatch' });
+      expect(await vault.position(diskId)).toMatchObject({ sequence: 0 });
+      expect((await namesIn(store)).filter((name) => name.includes(diskId) && name.endsWith('.seg'))).toEqual([]);
+      expect(await vault.append(diskId, batch)).toMatchObject({ kind: 'appended' });
+    }
+  });
+
   it('refuses a batch that follows another position, or of an older epoch', async () => {
     const { vault } = fixture;
     const diskId = newDiskId();
@@ -98,8 +126,9 @@ describe('appending', () => {
         b.append(diskId, copies[1].batch(position, [{ block: round, fill: 200 + round }])),
       ]);
       expect(outcomes.map(({ kind }) => kind).sort()).toEqual(['appended', 'position-mismatch']);
-      expect(outcomes[0].position).toEqual(outcomes[1].position);
-      position = outcomes[0].position;
+      const positions = outcomes.map((outcome) => ('position' in outcome ? outcome.position : undefined));
+      expect(positions[0]).toEqual(positions[1]);
+      position = positions[0] ?? position;
       copies[outcomes[0].kind === 'appended' ? 0 : 1].image.copy(disk.image);
     }
     expectSameBytes(await readImage(a, diskId, position), disk.image);
@@ -263,8 +292,8 @@ it('never holds plain text: neither data nor digests can be found in the vault',
   const diskId = newDiskId();
   const secret = randomBytes(blockBytes);
   const position = startPosition(1);
-  const contentDigest = randomBytes(32).toString('hex');
   const writes = [{ offsetBytes: 0, data: secret }];
+  const contentDigest = contentDigestOfWrites(writes).toString('hex');
   await vault.append(diskId, { epoch: 1, previous: position, diskSizeBytes: sizeBytes, contentDigest, writes });
   for (const name of await namesIn(store)) {
     const blob = await store.get(name);
