@@ -43,6 +43,7 @@ class QemuGuestTracker implements ChangeTracker {
   #options: QemuGuestOptions;
   #connecting: Promise<QmpConnection> | undefined;
   #isCapturing = false;
+  #description = 'QEMU dirty bitmaps';
   #closeViews: () => void = () => {};
 
   constructor(options: QemuGuestOptions) {
@@ -50,13 +51,10 @@ class QemuGuestTracker implements ChangeTracker {
   }
 
   async describe(): Promise<string> {
-    const devices = await listGuestDevices(await this.#connected());
-    const lasting = devices.filter((device) => device.driver === 'qcow2').length;
-    const restart =
-      lasting === devices.length
-        ? 'kept over a clean restart of QEMU'
-        : `lost when QEMU restarts on ${devices.length - lasting} of ${devices.length} disks, which are then compared block by block`;
-    return `QEMU dirty bitmaps, read from a copy-before-write view without a pause (${restart})`;
+    const qmp = await this.#connected();
+    // During a capture our own node stands before each disk, and what is behind it does not show.
+    if (!this.#isCapturing) this.#description = descriptionOf(await listGuestDevices(qmp));
+    return this.#description;
   }
 
   async disks() {
@@ -194,4 +192,11 @@ class QemuGuestTracker implements ChangeTracker {
     }
     return qmp;
   }
+}
+
+function descriptionOf(devices: readonly GuestDevice[]): string {
+  const lasting = devices.filter((device) => device.driver === 'qcow2').length;
+  if (lasting === devices.length) return 'QEMU dirty bitmaps, kept over a clean restart of QEMU';
+  const count = `${devices.length - lasting} of ${devices.length} disks`;
+  return `QEMU dirty bitmaps; after a restart of QEMU ${count} are compared block by block`;
 }
