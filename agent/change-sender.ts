@@ -38,7 +38,7 @@ export type ChangeSender = {
   readonly position: (call: DiskCall) => Promise<Position>;
   readonly digests: (call: DiskCall & { readonly firstBlock: number; readonly count: number }) => Promise<Buffer>;
   /** Resolves when the segment is durable. Sending the same one again is harmless. */
-  readonly send: (call: DiskCall & { readonly segment: OutgoingSegment }) => Promise<SendOutcome>;
+  readonly send: (call: SegmentCall) => Promise<SendOutcome>;
   readonly close: () => Promise<void>;
 };
 export type DiskCall = {
@@ -46,6 +46,12 @@ export type DiskCall = {
   /** Asked for at each try: heartbeats bring new ones. */
   readonly grant: () => string;
   readonly signal: AbortSignal;
+};
+
+export type SegmentCall = DiskCall & {
+  readonly segment: OutgoingSegment;
+  /** The whole body has left, for this try at least: now the process server works, and this thread has nothing to do. */
+  readonly onHandedOver?: () => void;
 };
 
 export type ChangeSenderDeps = {
@@ -108,10 +114,11 @@ type Request = DiskCall & {
   readonly path: string;
   readonly headers: Record<string, string>;
   readonly image?: Buffer;
+  readonly onHandedOver?: () => void;
 };
 type Answer = { readonly server: string; readonly status: number; readonly body: Buffer };
 
-function segmentRequest(order: DiskCall & { readonly segment: OutgoingSegment }): Request {
+function segmentRequest(order: SegmentCall): Request {
   const { image, contentDigest, previous } = order.segment;
   return {
     ...order,
@@ -198,7 +205,10 @@ async function attempt(pool: Pool, server: string, request: Request) {
     method: request.method,
     path: request.path,
     headers: { ...request.headers, [grantHeader]: request.grant() },
-    body: request.image === undefined ? null : Readable.from(piecesOf(request.image), { objectMode: false }),
+    body:
+      request.image === undefined
+        ? null
+        : Readable.from(piecesOf(request.image, request.onHandedOver), { objectMode: false }),
     signal: request.signal,
   });
   const body = Buffer.from(await response.body.arrayBuffer());
@@ -208,8 +218,9 @@ async function attempt(pool: Pool, server: string, request: Request) {
 }
 
 /** In pieces, because TLS copies what it is given at once: a whole image would be in memory twice. */
-async function* piecesOf(image: Buffer): AsyncGenerator<Buffer> {
+async function* piecesOf(image: Buffer, onHandedOver?: () => void): AsyncGenerator<Buffer> {
   for (let done = 0; done < image.length; done += bodyPieceBytes) yield image.subarray(done, done + bodyPieceBytes);
+  onHandedOver?.();
 }
 
 function problemIn(answer: Answer): ChangeStreamProblem | undefined {

@@ -5,7 +5,7 @@ import type { Position } from '../domain/position.ts';
 import { blockDigest, type ContentBlock, contentDigestOf, isZeroBlock } from '../protocol/content-digest.ts';
 import { nilUuid } from '../protocol/hrl.ts';
 import { createHrlImageBuilder, hrlImageBytesMax } from '../protocol/hrl-writer.ts';
-import type { ChangeSender, DiskCall, OutgoingSegment } from './change-sender.ts';
+import type { ChangeSender, DiskCall, SegmentCall } from './change-sender.ts';
 import { type Piece, readAhead } from './read-ahead.ts';
 import type { CapturedDisk } from './tracker/change-tracker.ts';
 
@@ -148,7 +148,9 @@ function createOutbox(order: ScanOrder, start: Position) {
     blocks = [];
     const dataBytes = builder.dataBytes();
     const previous = await inFlight;
-    inFlight = sendImage(order, { image, contentDigest, previous }).then((position) => {
+    const handedOver = Promise.withResolvers<void>();
+    const segment = { image, contentDigest, previous };
+    inFlight = sendImage({ ...order, segment, onHandedOver: handedOver.resolve }).then((position) => {
       order.onProgress({ comparedBytes: 0, sentBytes: dataBytes });
       return position;
     });
@@ -156,6 +158,8 @@ function createOutbox(order: ScanOrder, start: Position) {
     void Promise.allSettled([inFlight]);
     turn = turn === 0 ? 1 : 0;
     builder = newBuilder(memories[turn], order);
+    // Comparing goes on while the process server works: before that, it would only hold up encrypting what is to leave.
+    await Promise.race([handedOver.promise, Promise.allSettled([inFlight])]);
   };
   return {
     /** Copies whole blocks that follow those before; `digests` has one each. */
@@ -189,8 +193,8 @@ function newBuilder(memory: Buffer, order: ScanOrder) {
   return createHrlImageBuilder(memory, identity, order.nowMs);
 }
 
-async function sendImage(order: ScanOrder, segment: OutgoingSegment): Promise<Position> {
-  const outcome = await order.sender.send({ ...order, segment });
+async function sendImage(order: ScanOrder & SegmentCall): Promise<Position> {
+  const outcome = await order.sender.send(order);
   if (outcome.kind === 'acknowledged') return outcome.position;
   throw new OutageError(
     `compare disk ${order.captured.disk.key} with the vault: the vault moved to sequence ${outcome.position.sequence} meanwhile`,

@@ -8,7 +8,7 @@ import { removeViews, stopExportServer } from './copy-before-write.ts';
 import { chooseRecord, listRecords, removeRecords, settleRecords } from './dirty-bitmap.ts';
 import { removeFleeceFiles } from './fleece.ts';
 import { type CaptureSteps, captureSteps, type PreparedDisk, takeViews } from './guest-capture.ts';
-import { listGuestDevices, readHardware, refuseUnsafeQemu } from './qemu-machine.ts';
+import { type GuestDevice, listGuestDevices, readHardware, refuseUnsafeQemu } from './qemu-machine.ts';
 
 export type QemuGuestOptions = {
   /** QEMU's QMP unix socket; the tracker needs it for itself, QEMU serves one client at a time. */

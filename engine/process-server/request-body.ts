@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { finished } from 'node:stream/promises';
 import { OutageError } from '../../domain/outage.ts';
 
 /**
@@ -64,12 +65,14 @@ function sizeFor(lengthBytes: number): number {
  */
 export async function readBody(request: IncomingMessage, body: Buffer): Promise<void> {
   let done = 0;
+  // As events: iterating would join what has arrived to a new buffer each time, which is a second copy of everything.
+  request.on('data', (chunk: Buffer) => {
+    // Node's HTTP parser ends the body at content-length; should it ever not, the length is wrong below.
+    if (done + chunk.length <= body.length) body.set(chunk, done);
+    done += chunk.length;
+  });
   try {
-    // Node's HTTP parser ends the body at content-length, so no chunk can reach past the buffer.
-    for await (const chunk of request as AsyncIterable<Buffer>) {
-      body.set(chunk, done);
-      done += chunk.length;
-    }
+    await finished(request, { writable: false });
   } catch (cause) {
     throw new OutageError(`read a segment: the agent went away after ${done} of ${body.length} bytes`, {
       cause,
