@@ -1,12 +1,10 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { OutageError } from '../domain/outage.ts';
 import { gibibyte, mebibyte } from '../domain/units.ts';
+import { readConfigFile } from '../protocol/config-file.ts';
 import { machineName } from '../protocol/control-api.ts';
-import { inputProblems } from '../protocol/input-problems.ts';
 
 const absolutePath = z.string().startsWith('/', 'must be an absolute path');
 
@@ -41,14 +39,9 @@ export const agentConfig = z.strictObject({
 });
 export type AgentConfig = z.infer<typeof agentConfig>;
 
-/** Reads and checks the file; what is wrong is said with its place in it. */
-export async function readAgentConfig(file: string): Promise<AgentConfig> {
-  const parsed = agentConfig.safeParse(await readJson(file));
-  if (parsed.success) return parsed.data;
-  throw new OutageError(`the configuration ${file} is wrong: ${inputProblems(parsed.error)}`, {
-    retryable: false,
-    nextStep: 'Correct these fields and start again.',
-  });
+/** @throws OutageError that says what is wrong with the file, and where in it */
+export function readAgentConfig(file: string): Promise<AgentConfig> {
+  return readConfigFile(file, agentConfig);
 }
 
 /** Unix sockets are made in it, whose paths may have only 107 bytes: a deep state folder gets a short one elsewhere. */
@@ -56,17 +49,4 @@ export function workFolderOf(stateFolder: string): string {
   const inside = join(stateFolder, 'work');
   if (inside.length <= 80) return inside;
   return join(tmpdir(), `lifeboat-agent-${createHash('sha256').update(stateFolder).digest('hex').slice(0, 12)}`);
-}
-
-async function readJson(file: string): Promise<unknown> {
-  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-    const nextStep = 'Check the path after --config.';
-    throw new OutageError(`read the configuration ${file}`, { cause, retryable: false, nextStep });
-  });
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    const nextStep = 'Correct it and start again.';
-    throw new OutageError(`the configuration ${file} is not JSON`, { cause, retryable: false, nextStep });
-  }
 }

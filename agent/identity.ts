@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import { webcrypto, X509Certificate } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import * as x509 from '@peculiar/x509';
@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { type AgentId, isId } from '../domain/ids.ts';
 import { OutageError } from '../domain/outage.ts';
 import { type CertificateAnswer, certificateAnswer } from '../protocol/control-api.ts';
+import { replaceDurably } from '../protocol/durable-file.ts';
 import { identityOf } from '../protocol/identity.ts';
 
 /** Who this agent is: all that it needs for mutual TLS. Times are epoch milliseconds, from the certificate. */
@@ -79,14 +80,7 @@ export async function saveIdentity(folder: string, identity: AgentIdentity): Pro
   const { engineUrl, privateKey, agentId, certificate, certificateAuthority } = identity;
   const stored = { engineUrl, privateKey, agentId, certificate, certificateAuthority };
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const path = join(folder, identityFile);
-  const temporary = `${path}.new`;
-  await rm(temporary, { force: true });
-  await syncing(temporary, 'wx', (file) =>
-    file.writeFile(JSON.stringify({ format: 'lifeboat-agent-identity/1', ...stored })),
-  );
-  await rename(temporary, path);
-  await syncing(folder, 'r', async () => undefined);
+  await replaceDurably(join(folder, identityFile), JSON.stringify({ format: 'lifeboat-agent-identity/1', ...stored }));
 }
 
 /** The identity of this host, or undefined when it was never enrolled. An unreadable one is an outage. */
@@ -141,18 +135,4 @@ export function secureClientOptions(
         : new Error(`${host} is not a Lifeboat ${server}: its certificate says ${kind}`);
     },
   };
-}
-
-async function syncing(
-  path: string,
-  flags: 'wx' | 'r',
-  write: (file: { writeFile(text: string): Promise<void> }) => Promise<unknown>,
-): Promise<void> {
-  const file = await open(path, flags, 0o600);
-  try {
-    await write(file);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
 }

@@ -1,9 +1,9 @@
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { type DiskId, idPattern, type MachineId } from '../domain/ids.ts';
 import { OutageError } from '../domain/outage.ts';
-import { syncFolder } from '../protocol/hrl-file.ts';
+import { replaceDurably } from '../protocol/durable-file.ts';
 import { positionSchema } from '../protocol/point-manifest.ts';
 
 const diskId = z.custom<DiskId>((value) => typeof value === 'string' && idPattern('disk').test(value));
@@ -77,7 +77,7 @@ export async function openJournal(
       const done = tail.then(async () => {
         const next = change(current);
         if (next === current) return;
-        await replaceFile(join(folder, journalFile), folder, JSON.stringify(next));
+        await replaceFile(join(folder, journalFile), JSON.stringify(next));
         current = next;
       });
       // A failed write is its caller's to see; the next one starts from the journal as it is on disk.
@@ -117,23 +117,12 @@ function emptyJournal(machine: { machineId: MachineId; machineName: string }): J
   };
 }
 
-async function replaceFile(path: string, folder: string, text: string): Promise<void> {
-  const temporary = `${path}.new`;
-  try {
-    const file = await open(temporary, 'w', 0o600);
-    try {
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-    await syncFolder(folder);
-  } catch (cause) {
+async function replaceFile(path: string, text: string): Promise<void> {
+  await replaceDurably(path, text).catch((cause: unknown) => {
     throw new OutageError(`write the journal ${path}`, {
       cause,
       retryable: true,
       nextStep: 'Check that the file system of the agent’s state folder has space and can be written.',
     });
-  }
+  });
 }

@@ -1,12 +1,13 @@
 import 'reflect-metadata';
 import { randomBytes, webcrypto } from 'node:crypto';
-import { mkdir, open, readFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import * as x509 from '@peculiar/x509';
 import { invariant } from '../domain/invariant.ts';
 import { OutageError } from '../domain/outage.ts';
 import { dayMs, minuteMs } from '../domain/units.ts';
+import { createDurably } from '../protocol/durable-file.ts';
 import { certificateFingerprint, type Identity, identityUri } from '../protocol/identity.ts';
 
 /** No certificate of ours but the authority's own lives longer. Source: RELIABILITY 2 */
@@ -70,8 +71,9 @@ export async function createCertificateAuthority(folder: string, nowMs: number):
     ],
   });
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  await writeDurably(join(folder, keyFile), await privateKeyPem(keys.privateKey), 0o600);
-  await writeDurably(join(folder, certificateFile), certificate.toString('pem'), 0o644);
+  // Created, never replaced: every host trusts the authority that is there already.
+  await createDurably(join(folder, keyFile), await privateKeyPem(keys.privateKey), 0o600);
+  await createDurably(join(folder, certificateFile), certificate.toString('pem'), 0o644);
   return authorityOf(certificate, keys.privateKey);
 }
 
@@ -205,23 +207,6 @@ function derOf(pem: string): ArrayBuffer {
   const [der] = x509.PemConverter.decode(pem);
   invariant(der !== undefined, 'a PEM file has at least one block');
   return der;
-}
-
-async function writeDurably(path: string, text: string, mode: number): Promise<void> {
-  // 'wx': an authority that is there already is never overwritten, every host trusts it.
-  const file = await open(path, 'wx', mode);
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  const folder = await open(join(path, '..'), 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
 }
 
 async function readIfThere(path: string): Promise<string | undefined> {

@@ -1,7 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
-import { OutageError } from '../domain/outage.ts';
-import { inputProblems } from '../protocol/input-problems.ts';
+import { readConfigFile } from '../protocol/config-file.ts';
 import { vaultLocation } from './vault/vault-location.ts';
 
 const absolutePath = z.string().startsWith('/', 'must be an absolute path');
@@ -23,31 +21,7 @@ export const engineConfig = z.strictObject({
 });
 export type EngineConfig = z.infer<typeof engineConfig>;
 
-/** Reads and checks a configuration file; what is wrong is said with its place in the file. */
-export async function readEngineConfig(file: string): Promise<EngineConfig> {
-  const parsed = engineConfig.safeParse(await readJson(file));
-  if (parsed.success) return parsed.data;
-  throw new OutageError(`the configuration ${file} is wrong: ${inputProblems(parsed.error)}`, {
-    retryable: false,
-    nextStep: 'Correct these fields and start again; docs/operations lists every field.',
-  });
-}
-
-async function readJson(file: string): Promise<unknown> {
-  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new OutageError(`read the configuration ${file}`, {
-      cause,
-      retryable: false,
-      nextStep: 'Check the path after --config, or the folder after --state.',
-    });
-  });
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new OutageError(`the configuration ${file} is not JSON`, {
-      cause,
-      retryable: false,
-      nextStep: 'Correct it and start again.',
-    });
-  }
+/** @throws OutageError that says what is wrong with the file, and where in it */
+export function readEngineConfig(file: string): Promise<EngineConfig> {
+  return readConfigFile(file, engineConfig);
 }

@@ -1,8 +1,9 @@
 import { createPublicKey } from 'node:crypto';
-import { mkdir, open, rename, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { mkdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { OutageError } from '../domain/outage.ts';
 import { hourMs } from '../domain/units.ts';
+import { replaceDurably } from '../protocol/durable-file.ts';
 import type { Identity } from '../protocol/identity.ts';
 import {
   type CertificateAuthority,
@@ -105,7 +106,7 @@ export async function writeLocalCredentials(config: EngineConfig, local: LocalCr
   const folders = foldersOf(config);
   const admin = await issue(local, { kind: 'person', name: 'admin' });
   const adminFiles = await writeKeyPair(folders.people, 'admin', admin);
-  await writeDurably(
+  await replaceDurably(
     join(folders.people, 'admin.json'),
     `${JSON.stringify({ engineUrl: config.url, name: 'admin', ...adminFiles }, null, 2)}\n`,
   );
@@ -116,7 +117,7 @@ export async function writeLocalCredentials(config: EngineConfig, local: LocalCr
   );
   if (local.keys.signingKey !== undefined) {
     const publicKey = createPublicKey(local.keys.signingKey).export({ type: 'spki', format: 'pem' });
-    await writeDurably(join(folders.processServer, 'grant-public-key.pem'), String(publicKey));
+    await replaceDurably(join(folders.processServer, 'grant-public-key.pem'), String(publicKey));
   }
 }
 
@@ -132,26 +133,8 @@ async function writeKeyPair(folder: string, name: string, pair: IssuedKeyPair) {
     keyFile: join(folder, `${name}.key`),
     certificateAuthorityFile: join(folder, 'certificate-authority.crt'),
   };
-  await writeDurably(files.keyFile, pair.privateKey);
-  await writeDurably(files.certificateFile, pair.certificate);
-  await writeDurably(files.certificateAuthorityFile, pair.certificateAuthority);
+  await replaceDurably(files.keyFile, pair.privateKey);
+  await replaceDurably(files.certificateFile, pair.certificate);
+  await replaceDurably(files.certificateAuthorityFile, pair.certificateAuthority);
   return files;
-}
-
-async function writeDurably(path: string, text: string): Promise<void> {
-  const unfinished = `${path}.unfinished`;
-  const file = await open(unfinished, 'w', 0o600);
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(unfinished, path);
-  const folder = await open(dirname(path), 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
 }

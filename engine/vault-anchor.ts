@@ -1,9 +1,9 @@
-import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
 import { idPattern, type MachineId } from '../domain/ids.ts';
 import { OutageError } from '../domain/outage.ts';
+import { replaceDurably } from '../protocol/durable-file.ts';
 import type { VaultAnchors } from './vault/vault.ts';
 
 const anchorFile = z.object({
@@ -72,24 +72,9 @@ async function readAnchors(file: string): Promise<Anchor[]> {
 }
 
 async function replaceFile(file: string, content: z.infer<typeof anchorFile>): Promise<void> {
-  const folder = path.dirname(file);
-  const unfinished = `${file}.${randomBytes(4).toString('hex')}`;
   try {
-    await mkdir(folder, { recursive: true });
-    const handle = await open(unfinished, 'wx', 0o600);
-    try {
-      await handle.writeFile(JSON.stringify(content));
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(unfinished, file);
-    const directory = await open(folder, 'r');
-    try {
-      await directory.sync();
-    } finally {
-      await directory.close();
-    }
+    await mkdir(path.dirname(file), { recursive: true });
+    await replaceDurably(file, JSON.stringify(content));
   } catch (cause) {
     throw new OutageError(`write the vault's anchors to ${file}`, {
       cause,

@@ -2,6 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { type FileHandle, open, readFile, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { OutageError } from '../domain/outage.ts';
+import { syncFolder } from './durable-file.ts';
 import { decodeHrlHeader, encodeHrlHeader, hrlBlockBytes, hrlEntryDataBytesMax, hrlHeaderBytes } from './hrl.ts';
 import {
   chainAfter,
@@ -111,16 +112,6 @@ export async function recoverHrlFile(path: string, nowMs: number): Promise<Recov
 export async function removeHrlFile(path: string): Promise<void> {
   await rm(path, { force: true });
   await rm(hrlIndexPath(path), { force: true });
-}
-
-/** Makes names that were created, renamed or removed in a folder survive a power cut. */
-export async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
 }
 
 function headerOf(log: Buffer) {

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { OutageError } from '../../domain/outage.ts';
-import { inputProblems } from '../../protocol/input-problems.ts';
+import { readConfigFile } from '../../protocol/config-file.ts';
 import { vaultLocation } from '../vault/vault-location.ts';
 
 const absolutePath = z.string().startsWith('/', 'must be an absolute path');
@@ -36,32 +36,14 @@ export const processServerConfig = z.strictObject({
 });
 export type ProcessServerConfig = z.infer<typeof processServerConfig>;
 
-/** Reads and checks the file; what is wrong is said with its place in it. */
-export async function readProcessServerConfig(file: string): Promise<ProcessServerConfig> {
-  const parsed = processServerConfig.safeParse(await readJson(file));
-  if (parsed.success) return parsed.data;
-  throw new OutageError(`the configuration ${file} is wrong: ${inputProblems(parsed.error)}`, {
-    retryable: false,
-    nextStep: 'Correct these fields and start again.',
-  });
-}
-
-async function readJson(file: string): Promise<unknown> {
-  const text = await readFileOf(file, 'Check the path after --config.', 'the configuration ');
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new OutageError(`the configuration ${file} is not JSON`, {
-      cause,
-      retryable: false,
-      nextStep: 'Correct it and start again.',
-    });
-  }
+/** @throws OutageError that says what is wrong with the file, and where in it */
+export function readProcessServerConfig(file: string): Promise<ProcessServerConfig> {
+  return readConfigFile(file, processServerConfig);
 }
 
 /** @throws OutageError naming the file */
-export async function readFileOf(file: string, nextStep: string, what = ''): Promise<string> {
+export async function readFileOf(file: string, nextStep: string): Promise<string> {
   return readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new OutageError(`read ${what}${file}`, { cause, retryable: false, nextStep });
+    throw new OutageError(`read ${file}`, { cause, retryable: false, nextStep });
   });
 }

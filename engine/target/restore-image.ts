@@ -3,6 +3,7 @@ import path from 'node:path';
 import { totalBytes } from '../../domain/extent.ts';
 import { OutageError } from '../../domain/outage.ts';
 import { formatBytes } from '../../domain/units.ts';
+import { syncFolder } from '../../protocol/durable-file.ts';
 import type { DiskReader } from '../vault/vault.ts';
 import { readStoredPieces } from './disk-pieces.ts';
 import { isCode } from './process-search.ts';
@@ -111,13 +112,4 @@ function restoreFailure(target: string, cause: unknown): OutageError {
     retryable: !isFull,
     ...(isFull ? { nextStep: 'Free space there, or restore to another folder.' } : {}),
   });
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

@@ -3,6 +3,7 @@ import { constants } from 'node:fs';
 import { access, type FileHandle, link, mkdir, open, readdir, stat, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { OutageError } from '../../domain/outage.ts';
+import { syncFolder } from '../../protocol/durable-file.ts';
 import type { BlobStore, ByteRange } from './blob-store.ts';
 
 const temporaryFolder = 'tmp';
@@ -59,7 +60,7 @@ async function put(place: Place, name: string, content: readonly Uint8Array[]): 
       if (codeOf(error) === 'EEXIST') return await existing(target);
       throw error;
     }
-    await flushFolder(dirname(target));
+    await syncFolder(dirname(target));
     await unlink(temporary);
     return 'created';
   });
@@ -67,7 +68,7 @@ async function put(place: Place, name: string, content: readonly Uint8Array[]): 
 
 /** Its writer may not have flushed the folder yet; whoever hears `exists` relies on the blob. */
 async function existing(target: string): Promise<'exists'> {
-  await flushFolder(dirname(target));
+  await syncFolder(dirname(target));
   return 'exists';
 }
 
@@ -77,7 +78,7 @@ async function makeFoldersDurable(place: Place, folder: string): Promise<void> {
   await mkdir(folder).catch((error: unknown) => {
     if (codeOf(error) !== 'EEXIST') throw error;
   });
-  await flushFolder(dirname(folder));
+  await syncFolder(dirname(folder));
   place.durableFolders.add(folder);
 }
 
@@ -198,7 +199,7 @@ async function remove(root: string, name: string): Promise<'deleted' | 'absent'>
     if (isMissing(error)) return 'absent';
     throw outage(`delete the blob ${name}`, error);
   }
-  await run(`delete the blob ${name}`, () => flushFolder(dirname(join(root, name))));
+  await run(`delete the blob ${name}`, () => syncFolder(dirname(join(root, name))));
   return 'deleted';
 }
 
@@ -252,16 +253,7 @@ async function makeFolders(path: string): Promise<void> {
   await mkdir(path).catch((error: unknown) => {
     if (codeOf(error) !== 'EEXIST') throw error;
   });
-  await flushFolder(dirname(path));
-}
-
-async function flushFolder(path: string): Promise<void> {
-  const folder = await open(path, constants.O_RDONLY);
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
+  await syncFolder(dirname(path));
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -1,7 +1,8 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
-import { mkdir, open, readFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OutageError } from '../../domain/outage.ts';
+import { createDurably } from '../../protocol/durable-file.ts';
 
 /**
  * The vault's two secrets, in files of their own: never in the vault, never in Postgres.
@@ -22,7 +23,6 @@ export async function createVaultKeys(folder: string): Promise<VaultKeys> {
   const pem = signingKey.export({ type: 'pkcs8', format: 'pem' });
   await writeSecret(join(folder, keyEncryptionKeyFile), keyEncryptionKey);
   await writeSecret(join(folder, signingKeyFile), Buffer.from(pem));
-  await flushFolder(folder);
   return { keyEncryptionKey, signingKey };
 }
 
@@ -66,25 +66,8 @@ async function readFileIfThere(path: string): Promise<Buffer | undefined> {
   });
 }
 
-async function writeSecret(path: string, content: Buffer): Promise<void> {
-  await attempt(`write the key file ${path}`, async () => {
-    const file = await open(path, 'wx', 0o600);
-    try {
-      await file.writeFile(content);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-  });
-}
-
-async function flushFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
+function writeSecret(path: string, content: Buffer): Promise<void> {
+  return attempt(`write the key file ${path}`, () => createDurably(path, content, 0o600));
 }
 
 async function attempt(what: string, action: () => Promise<unknown>): Promise<void> {

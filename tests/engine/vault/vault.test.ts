@@ -73,7 +73,10 @@ describe('appending', () => {
       const fills = Array.from({ length: blockTotal }, (_, block) => ({ block, fill: block + 1 }));
       const batch = disk.batch(startPosition(1), fills);
       const last = batch.writes.at(-1);
-      const writes = [...batch.writes.slice(0, -1), { offsetBytes: last?.offsetBytes ?? 0, data: filledBlock(99, blockBytes) }];
+      const writes = [
+        ...batch.writes.slice(0, -1),
+        { offsetBytes: last?.offsetBytes ?? 0, data: filledBlock(99, blockBytes) },
+      ];
       expect(await vault.append(diskId, { ...batch, writes })).toEqual({ kind: 'content-mismatch' });
       expect(await vault.position(diskId)).toMatchObject({ sequence: 0 });
       expect((await namesIn(store)).filter((name) => name.includes(diskId) && name.endsWith('.seg'))).toEqual([]);
