@@ -73,7 +73,7 @@ export type RunningAgent = Awaited<ReturnType<typeof startAgent>>;
 /** Waits for something to become true. @throws Error with what was seen last */
 export async function eventually<T>(
   look: () => T | undefined | false | Promise<T | undefined | false>,
-  limitMs = 15_000,
+  limitMs = 60_000,
 ): Promise<T> {
   const untilMs = performance.now() + limitMs;
   for (;;) {

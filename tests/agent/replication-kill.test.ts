@@ -61,7 +61,7 @@ async function killedChild(order: ChildOrder): Promise<void> {
   child.stderr.on('data', (chunk) => {
     errors += chunk;
   });
-  const limit = setTimeout(() => child.kill('SIGTERM'), 20_000);
+  const limit = setTimeout(() => child.kill('SIGTERM'), 60_000);
   const signal = await new Promise((resolve) => child.once('exit', (_code, name) => resolve(name)));
   clearTimeout(limit);
   if (signal !== 'SIGKILL') throw new Error(`the agent never came to ${order.killAt}: ${errors}`);

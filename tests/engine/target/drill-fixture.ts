@@ -83,7 +83,7 @@ export async function startDrill(target: Target, plan: DrillPlan) {
 }
 
 /** Waits until it is true; fails after the limit. */
-export async function until(what: string, isTrue: () => Promise<boolean> | boolean, limitMs = 15_000): Promise<void> {
+export async function until(what: string, isTrue: () => Promise<boolean> | boolean, limitMs = 60_000): Promise<void> {
   const deadline = performance.now() + limitMs;
   while (performance.now() < deadline) {
     if (await isTrue()) return;
