@@ -84,9 +84,10 @@ export async function runEngine(configFile: string): Promise<void> {
     () => healOpenDrills({ store, target }),
     (error) => log.warn(`drills: ${describeCauses(error)}`),
   );
+  const asked = terminationSignal();
   await api.listen(config.listen);
   log.info(`ready at ${config.url}, vault ${installation.vault.description}`);
-  await terminationSignal();
+  await asked;
   log.info('stopping');
   stopRenewal();
   await stopHealing();

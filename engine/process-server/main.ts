@@ -23,12 +23,14 @@ export async function runProcessServer(configFile: string): Promise<void> {
     nowMs: Date.now,
     log,
   });
+  // Before it listens: whoever sees it ready may ask it to stop at once.
+  const asked = new Promise<void>((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
+  });
   await listen(server, config);
   log.info({ listen: server.address(), vault: vault.description }, 'the process server listens');
   const renewal = setInterval(() => void renewCertificate(server, config, log), hourMs);
-  await new Promise<void>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
-  });
+  await asked;
   clearInterval(renewal);
   await close(server);
   await vault.close();
