@@ -154,6 +154,8 @@ async function fourPoints(world: World): Promise<PointRecord[]> {
     // Random, so that a bit in the middle of the file is one of data.
     world.source.write('disk0', round * blockBytes, randomBytes(blockBytes));
     world.source.write('disk1', 2 * blockBytes, Buffer.from(`round ${round}`));
+    // The keeper would settle what is announced while it is still at work on the points before.
+    if (round === 2) await world.keeper.idle();
     world.hold(round >= 2);
     taken.push(await world.takePoint());
   }
