@@ -185,7 +185,11 @@ async function takeOverAssignment(machine: MachineContext): Promise<void> {
   const resync = requests.find((request) => request.kind === 'resync' && !doneRequests.includes(request.requestId));
   if (resync === undefined) return;
   const diskIds = disks.map((disk) => disk.diskId);
-  await resyncDisks(machine, { diskIds, why: 'somebody asked for it', requestId: resync.requestId });
+  await resyncDisks(machine, {
+    diskIds,
+    why: 'a person asked for it; the disks are being compared',
+    requestId: resync.requestId,
+  });
 }
 
 function factsOf(machine: MachineContext) {

@@ -131,7 +131,7 @@ function scanQuoted(text: string, start: number): Piece | Refused {
     position = piece.end;
   }
   return refused(
-    `The quotation mark before \`${collected.slice(0, 40).trim()}\` is never closed. Close it, or leave it out.`,
+    `A quotation mark is never closed: \`${mark}${collected.slice(0, 40).trim()}\`. Close it, or leave it out.`,
   );
 }
 

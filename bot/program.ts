@@ -119,7 +119,12 @@ function surfaceFor(flags: ProgramFlags, deps: ProgramDeps): Surface {
   const output = isMistake ? deps.errorOutput : deps.output;
   const noColor = deps.environment.NO_COLOR;
   const isColored = output.isTTY === true && (noColor === undefined || noColor === '');
-  return terminalSurface({ output, isColored, commandPrefix: 'dr ' });
+  return terminalSurface({ output, isColored, commandPrefix: prefixOf(deps) });
+}
+
+/** What stands before a line to copy. npm says which script it runs; then `dr` itself is on nobody's PATH. */
+function prefixOf(deps: ProgramDeps): string {
+  return deps.environment.npm_lifecycle_event === 'dr' ? 'npm run dr -- ' : 'dr ';
 }
 
 function fail(failure: { flags: ProgramFlags; deps: ProgramDeps }, message: string, exitCode: ExitCode): ExitCode {

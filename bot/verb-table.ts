@@ -228,6 +228,8 @@ export const unavailableVerbs: Readonly<Record<string, string>> = {
   subscribe: 'Watch `status`, or keep a terminal open: it says what happens as it happens.',
   oncall: '`whoami` shows who the engine takes you for.',
   link: 'In the terminal your certificate says who you are; `whoami` shows it.',
+  exit: 'In a terminal, Ctrl-D at an empty prompt leaves.',
+  quit: 'In a terminal, Ctrl-D at an empty prompt leaves.',
   audit: '`list runs` shows who ran what, and `show run_…` one run with its steps.',
 };
 

@@ -24,7 +24,9 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   const other = rememberedProcess(ownFile);
   if (other !== undefined && other.pid !== process.pid) {
     console.error(`Lifeboat already runs from ${layout.state} (process ${other.pid}).`);
-    console.error('Stop that one with Ctrl-C, use `dr` to talk to it, or set LIFEBOAT_STATE to another folder.');
+    console.error(
+      'Stop that one with Ctrl-C, talk to it with `npm run dr -- status`, or set LIFEBOAT_STATE to another folder.',
+    );
     return 1;
   }
   rememberProcess(ownFile, process.pid);
@@ -74,7 +76,9 @@ async function stopSite(site: Site): Promise<void> {
 }
 
 async function converse(site: Site, interrupted: AbortController): Promise<void> {
-  say('Type a command, as in chat: `failover vm-7 --test`, `status`, `help`. Ctrl-C stops everything.');
+  say(
+    'Type a command, as in chat: `failover vm-7 --test`, `status`, `help`. Ctrl-C at an empty prompt stops everything.',
+  );
   const terminal = startTerminal({
     engine: site.engine,
     input: process.stdin,
@@ -88,12 +92,15 @@ async function converse(site: Site, interrupted: AbortController): Promise<void>
   await terminal.ended;
 }
 
-/** Ctrl-C and SIGTERM ask for an orderly stop; a second one is left to the system. */
+/** Ctrl-C, SIGTERM and a closed terminal ask for an orderly stop; a second Ctrl-C is left to the system. */
 function interruption(): AbortController {
   const controller = new AbortController();
   const onSignal = () => controller.abort();
   process.once('SIGINT', onSignal);
   process.once('SIGTERM', onSignal);
+  // A closed terminal says so more than once, by the signal and by EIO at the next line; nothing of it may end this program at once.
+  process.on('SIGHUP', onSignal);
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', onSignal);
   return controller;
 }
 

@@ -27,6 +27,8 @@ export async function runOnce(deps: OnceDeps): Promise<number> {
   const before = await look(deps);
   const failover = await type(deps, 'failover vm-7 --test');
   const run = failover.answers.findLast((answer) => answer.kind === 'run')?.run;
+  deps.say('');
+  deps.say('Waiting for newer recovery points of both machines while the copy runs …');
   const during = await lookAfterNewPoints(deps, before);
   const cleanup = await type(deps, 'cleanup vm-7');
   const problems = [

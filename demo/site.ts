@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ApiAnswer } from '../bot/api-call.ts';
 import { readConnection } from '../bot/connection-file.ts';
@@ -44,6 +44,8 @@ export async function startSite(deps: SiteDeps): Promise<Site> {
     for (const name of ['agent', ...guestServices(services), 'process-server', 'engine'])
       await services.get(name)?.stop(8000);
     await database.stop();
+    for (const folder of [layout.sockets, socketFolderOfDatabase(layout)])
+      rmSync(folder, { recursive: true, force: true });
   };
   try {
     const ports = await choosePorts(join(layout.state, 'ports.json'));
@@ -67,6 +69,10 @@ function guestServices(services: ReadonlyMap<string, Service>): string[] {
   return [...services.keys()].filter((name) => name.startsWith('guest-'));
 }
 
+function socketFolderOfDatabase(layout: Layout): string {
+  return `${layout.sockets}-pg`;
+}
+
 type Database = { readonly connectionString: string; pid(): number; stop(): Promise<void> };
 
 /** PostgreSQL, started again when it dies: like a database server that a production site runs elsewhere. */
@@ -74,7 +80,7 @@ async function startDatabase(deps: SiteDeps): Promise<Database> {
   const { layout, say } = deps;
   const settings = {
     folder: layout.database,
-    socketFolder: `${layout.sockets}-pg`,
+    socketFolder: socketFolderOfDatabase(layout),
     log: () => undefined,
   };
   let server: LocalPostgres = await startLocalPostgres(settings);

@@ -22,7 +22,7 @@ async function readJson(file: string): Promise<unknown> {
     throw new OutageError(`read the configuration ${file}`, {
       cause,
       retryable: false,
-      nextStep: 'Check the path after --config, or the folder after --state.',
+      nextStep: 'Check the path after --config, or the folder after --state (or in LIFEBOAT_STATE).',
     });
   });
   try {

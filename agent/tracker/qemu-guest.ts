@@ -43,6 +43,8 @@ class QemuGuestTracker implements ChangeTracker {
   #options: QemuGuestOptions;
   #connecting: Promise<QmpConnection> | undefined;
   #isCapturing = false;
+  /** Our own node stands before each disk, and what is behind it does not show. */
+  #hasViews = false;
   #description = 'QEMU dirty bitmaps';
   #closeViews: () => void = () => {};
 
@@ -52,8 +54,9 @@ class QemuGuestTracker implements ChangeTracker {
 
   async describe(): Promise<string> {
     const qmp = await this.#connected();
-    // During a capture our own node stands before each disk, and what is behind it does not show.
-    if (!this.#isCapturing) this.#description = descriptionOf(await listGuestDevices(qmp));
+    const hadViews = this.#hasViews;
+    const devices = await listGuestDevices(qmp);
+    if (!hadViews && !this.#hasViews) this.#description = descriptionOf(devices);
     return this.#description;
   }
 
@@ -104,6 +107,7 @@ class QemuGuestTracker implements ChangeTracker {
     await this.#removeViews(qmp);
     const disks = await this.#settle(qmp, generation);
     const { workFolder, trackingId } = this.#options;
+    this.#hasViews = true;
     try {
       const views = await takeViews(qmp, this.#options.steps ?? captureSteps, {
         disks,
@@ -159,6 +163,7 @@ class QemuGuestTracker implements ChangeTracker {
   async #removeViews(qmp: QmpConnection): Promise<void> {
     await removeViews(qmp);
     await removeFleeceFiles(this.#options.workFolder, this.#options.trackingId);
+    this.#hasViews = false;
   }
 
   /** Short, because a unix socket's path has at most 107 bytes. */

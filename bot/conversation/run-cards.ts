@@ -152,12 +152,16 @@ function failedCard(run: RunView, nowMs: number): Card {
   };
 }
 
-/** The run with its steps, for `show run_…`: the outcome first, then the steps that led to it. */
+/** The run with its steps, for `show run_…`: the outcome first, then the steps. Whether its drill is still open, `show <vm>` says. */
 export function runDetailCard(run: RunView, nowMs: number): Card {
   const card = runCard(run, nowMs);
-  const { copyLine: _, buttons: __, ...kept } = card;
-  const isOpenEnded = run.state === 'succeeded';
-  return { ...(isOpenEnded ? kept : card), table: stepTable(run.steps) };
+  if (run.state !== 'succeeded') return { ...card, table: stepTable(run.steps) };
+  const { copyLine: _, buttons: __, fields, ...kept } = card;
+  return {
+    ...kept,
+    ...(fields !== undefined && { fields: fields.filter(({ label }) => label !== 'Ends') }),
+    table: stepTable(run.steps),
+  };
 }
 
 /** That a run has begun, for those who do not wait for it. */

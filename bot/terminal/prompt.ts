@@ -55,8 +55,11 @@ export function openPrompt(deps: PromptDeps): Prompt {
     advance();
   });
   lines.on('SIGINT', () => interrupt(state, lines, deps));
+  // A terminal that was closed cannot leave raw mode (EIO); the end of the input follows.
+  lines.on('error', () => {});
   lines.on('close', () => {
     state.isClosed = true;
+    if (deps.isInteractive && state.running === undefined) deps.output.write('\n');
     // A person who leaves does not wait; a script that has been read to its end does.
     if (deps.isInteractive) state.running?.abort();
     advance();

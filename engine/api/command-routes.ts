@@ -86,7 +86,7 @@ async function pause(db: Database, { body, person }: Order<z.output<typeof pause
   const machine = await admitted(db, 'pause', body.machine);
   if (machine.kind === 'refusal') return machine;
   const { untilMs } = await pauseMachine(db, machine.id, body);
-  const until = new Date(untilMs).toISOString();
+  const until = `${new Date(untilMs).toISOString().slice(0, 19).replace('T', ' ')}Z`;
   return done(db, machine, {
     kind: 'paused',
     text:

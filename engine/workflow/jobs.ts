@@ -91,7 +91,7 @@ async function createPlanned(db: Database, order: Order, plan: RunPlan): Promise
   });
   if (outcome.kind !== 'created') return outcome;
   if (plan.kind === 'cleanup') await setDrill(db, plan.drillId, { state: 'cleaning' });
-  const what = plan.kind === 'cleanup' ? `Clean-up of ${plan.vmName}` : `Test failover of ${machineName}`;
+  const what = plan.kind === 'cleanup' ? `Cleanup of ${plan.vmName}` : `Test failover of ${machineName}`;
   const text = `${what} started by ${requestedBy} (${outcome.run.id}).`;
   await appendEvent(db, { kind: 'run-started', text, machineName, runId: outcome.run.id });
   return outcome;

@@ -89,7 +89,7 @@ export async function recordFailure(run: RunContext, end: RunFailure): Promise<v
     for (const name of end.undone) await setStep(db, { runId: run.runId, name, state: 'undone' });
     await setStep(db, { runId: run.runId, name: end.failedStep, state: 'failed' });
     if ((await finishRun(db, run.runId, { kind: 'failed', failure })) === 'was-finished') return;
-    const what = plan.kind === 'cleanup' ? 'Clean-up' : 'Test failover';
+    const what = plan.kind === 'cleanup' ? 'Cleanup' : 'Test failover';
     await tell(db, run, { kind: 'run-failed', text: `${what} of ${plan.machineName} failed. ${failure}` });
   });
   reach(run, 'record failure', 'noted');
