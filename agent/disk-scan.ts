@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { randomUUID, webcrypto } from 'node:crypto';
 import { alignExtents, blockBytes, blockCount, type Extent } from '../domain/extent.ts';
 import { OutageError } from '../domain/outage.ts';
 import type { Position } from '../domain/position.ts';
@@ -79,6 +79,7 @@ async function compareWindow(order: ScanOrder, work: { window: Window; extents: 
 
 /** Joins neighbouring blocks that differ, so that they are copied and described once. */
 async function comparePiece(window: Window, piece: Piece, outbox: Outbox) {
+  const known = await digestsOfKnownBlocks(window, piece);
   let differsFrom = 0;
   let digests: Uint8Array[] = [];
   const flush = async (to: number) => {
@@ -93,7 +94,8 @@ async function comparePiece(window: Window, piece: Piece, outbox: Outbox) {
   };
   for (let at = 0; at < piece.data.length; at += blockBytes) {
     const block = piece.data.subarray(at, at + blockBytes);
-    const digest = digestOfOther(block, window.digests, (piece.offsetBytes + at) / blockBytes - window.firstBlock);
+    const index = (piece.offsetBytes + at) / blockBytes - window.firstBlock;
+    const digest = digestOfOther(block, window.digests, { index, own: known[at / blockBytes] });
     if (digest === undefined) {
       await flush(at);
       continue;
@@ -106,11 +108,33 @@ async function comparePiece(window: Window, piece: Piece, outbox: Outbox) {
 
 const zeroBlock = Buffer.alloc(blockBytes);
 
+/**
+ * Digests of the piece's blocks of which the vault has something to compare with, worked out on all processors: while nothing differs,
+ * they are all that a comparison costs. The others are on their way to the process server, which needs the second processor then.
+ */
+function digestsOfKnownBlocks(window: Window, piece: Piece): Promise<(Uint8Array | undefined)[]> {
+  const firstIndex = piece.offsetBytes / blockBytes - window.firstBlock;
+  return Promise.all(
+    Array.from({ length: Math.ceil(piece.data.length / blockBytes) }, async (_, number) => {
+      const { digests } = window;
+      if (digests === undefined || isZeroDigest(digests, firstIndex + number)) return undefined;
+      const block = piece.data.subarray(number * blockBytes, (number + 1) * blockBytes);
+      // Zeros have a digest of their own, which is not their hash.
+      return isZeroBlock(block) ? undefined : new Uint8Array(await webcrypto.subtle.digest('SHA-256', block));
+    }),
+  );
+}
+
 /** The block's digest; undefined when the vault has that very block. */
-function digestOfOther(block: Buffer, digests: Buffer | undefined, index: number): Uint8Array | undefined {
+function digestOfOther(
+  block: Buffer,
+  digests: Buffer | undefined,
+  of: { readonly index: number; readonly own: Uint8Array | undefined },
+): Uint8Array | undefined {
+  const { index, own } = of;
   const isZeroThere = digests === undefined || isZeroDigest(digests, index);
   if (isZeroThere && isZeroBlock(block)) return undefined;
-  const digest = blockDigest(block);
+  const digest = own ?? blockDigest(block);
   if (isZeroThere) return digest;
   return digests.compare(digest, 0, digestBytes, index * digestBytes, (index + 1) * digestBytes) === 0
     ? undefined
