@@ -79,6 +79,8 @@ async function resync(
 ): Promise<void> {
   machine.deps.log.warn({ diskId: disk.diskId, ...problem }, 'the disk must be compared with the vault');
   await dropQueue(machine, { ...problem, diskIds: [disk.diskId], why: `${disk.key}: ${problem.why}`.slice(0, 300) });
+  // The comparison is due now, however far away the next capture is.
+  machine.captureWakeup.wake();
 }
 
 async function announce(machine: MachineContext, capture: JournalCapture): Promise<void> {
