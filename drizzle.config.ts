@@ -2,6 +2,6 @@ import { defineConfig } from 'drizzle-kit';
 
 export default defineConfig({
   dialect: 'postgresql',
-  schema: './engine/store/schema.ts',
+  schema: './engine/store/*schema.ts',
   out: './migrations',
 });

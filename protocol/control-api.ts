@@ -1,129 +1,12 @@
 import { z } from 'zod';
-import {
-  type AgentId,
-  type DiskId,
-  type IdKind,
-  idPattern,
-  type MachineId,
-  type RecoveryPointId,
-} from '../domain/ids.ts';
-import { machineHardware, positionSchema } from './point-manifest.ts';
+import type { MachineId, RecoveryPointId } from '../domain/ids.ts';
+import { byteCount, id, machineName } from './api-fields.ts';
+import { approvalView, checkView, grantView } from './chat-api.ts';
 
 /**
  * What agents, process servers, bots and `dr` say to the engine over HTTPS (443 in production), and what it answers.
  * Sizes are bytes, times epoch milliseconds by the engine's clock unless the name says otherwise. Source: B2
  */
-function id<T extends string>(kind: IdKind) {
-  return z.custom<T>((value) => typeof value === 'string' && idPattern(kind).test(value), `expected a ${kind} id`);
-}
-export const machineName = z
-  .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'a name is 1 to 63 letters, digits, dots, dashes');
-const byteCount = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
-
-// ── enrolment ──────────────────────────────────────────────────────────────────────────────────────────────
-export const enrolRequest = z.object({
-  token: z.string().max(2000),
-  hostName: machineName,
-  /** PEM of a PKCS#10 request; the key that signed it never leaves the host. */
-  certificateRequest: z.string().max(8000),
-});
-export const certificateAnswer = z.object({
-  agentId: id<AgentId>('agent'),
-  /** PEM chain, leaf first. */
-  certificate: z.string(),
-  certificateAuthority: z.string(),
-});
-export const renewRequest = z.object({ certificateRequest: z.string().max(8000) });
-
-// ── agent heartbeat: what is, against what should be ───────────────────────────────────────────────────────
-export const guestReport = z.object({
-  name: machineName,
-  kind: z.enum(['qemu-guest', 'disk-image']),
-  /** How changes of this guest are found, in words. */
-  tracking: z.string().max(300),
-  /** In boot order. */
-  disks: z.array(z.object({ key: z.string().min(1).max(200), sizeBytes: byteCount })).max(64),
-  hardware: machineHardware,
-  /** Set when the guest cannot be protected; the reason is shown to people (A4). */
-  unsupported: z.string().max(500).optional(),
-});
-export const replicationReport = z.object({
-  machineId: id<MachineId>('machine'),
-  /** What the agent does with the machine now. */
-  activity: z.discriminatedUnion('kind', [
-    z.object({ kind: z.literal('idle') }),
-    /** Comparing the source with the vault, block by block: initial replication or resynchronisation. */
-    z.object({
-      kind: z.literal('scanning'),
-      doneBytes: byteCount,
-      totalBytes: byteCount,
-      sentBytes: byteCount,
-      bytesPerSecond: z.number().min(0),
-      why: z.string().max(300),
-    }),
-    z.object({ kind: z.literal('sending'), queuedBytes: byteCount }),
-    z.object({ kind: z.literal('failing'), message: z.string().max(1000), sinceMs: z.number() }),
-  ]),
-  resyncRequired: z.string().max(300).optional(),
-  spoolBytes: byteCount,
-  /** Bytes of changes sent since the agent started. */
-  sentBytesTotal: byteCount,
-});
-export const heartbeatRequest = z.object({
-  /** Made anew at each start of the agent: two agents with one certificate are noticed by it. */
-  instanceId: z.string().uuid(),
-  agentVersion: z.string().max(40),
-  hostName: machineName,
-  guests: z.array(guestReport).max(1000),
-  machines: z.array(replicationReport).max(1000),
-  /** Ids of requests that the agent has carried out. */
-  doneRequests: z.array(id<string>('request')).max(1000),
-});
-export const assignment = z.object({
-  machineId: id<MachineId>('machine'),
-  name: machineName,
-  epoch: z.number().int().min(1),
-  crashConsistentEveryMs: z.number().int().min(1000),
-  paused: z.boolean(),
-  /** The machine's disks by the source's key; a disk that the agent reports and the engine does not list is not protected. */
-  disks: z.array(z.object({ diskId: id<DiskId>('disk'), key: z.string(), sizeBytes: byteCount })),
-  /** Signed permission to write these disks at a process server; see replication-grant.ts. */
-  grant: z.string(),
-  /** One-off requests of people, each to be carried out once. */
-  requests: z.array(
-    z.discriminatedUnion('kind', [
-      z.object({ kind: z.literal('bookmark'), requestId: id<string>('request'), reason: z.string().max(500) }),
-      z.object({ kind: z.literal('resync'), requestId: id<string>('request') }),
-    ]),
-  ),
-});
-export const heartbeatAnswer = z.object({
-  engineNowMs: z.number(),
-  nextHeartbeatMs: z.number().int().min(100),
-  processServers: z.array(z.string().url()).min(0),
-  assignments: z.array(assignment),
-});
-
-// ── recovery points, as the agent announces them ───────────────────────────────────────────────────────────
-export const announcePointRequest = z.object({
-  machineId: id<MachineId>('machine'),
-  epoch: z.number().int().min(1),
-  /** The agent's own number of the capture: announcing it twice makes one point. */
-  captureId: z.string().uuid(),
-  kind: z.enum(['crash-consistent', 'application-consistent']),
-  /** By the engine's clock as the agent knows it, never later than the true instant. */
-  takenAtMs: z.number().int(),
-  pauseMs: z.number().min(0),
-  changedBytes: byteCount,
-  requestId: id<string>('request').optional(),
-  reason: z.string().max(500),
-  disks: z
-    .array(z.object({ diskId: id<DiskId>('disk'), position: positionSchema }))
-    .min(1)
-    .max(64),
-});
-export const announcePointAnswer = z.object({ pointId: id<RecoveryPointId>('recoveryPoint') });
 
 // ── people: queries ────────────────────────────────────────────────────────────────────────────────────────
 export const protectionView = z.discriminatedUnion('kind', [
@@ -135,6 +18,16 @@ export const protectionView = z.discriminatedUnion('kind', [
     bytesPerSecond: z.number(),
   }),
   z.object({ kind: z.literal('protected') }),
+  /** It runs at the target; the source is stopped and fenced. `commit` and `reprotect` come next. Source: A10 */
+  z.object({
+    kind: z.literal('failed-over'),
+    runId: id<string>('run'),
+    target: z.string(),
+    vmName: z.string(),
+    atMs: z.number(),
+    /** `hydrating`: blocks still come from the vault while it runs. */
+    disks: z.enum(['hydrating', 'local']),
+  }),
 ]);
 export const pointView = z.object({
   id: id<RecoveryPointId>('recoveryPoint'),
@@ -202,7 +95,7 @@ export const stepView = z.object({
 });
 export const runView = z.object({
   id: id<string>('run'),
-  kind: z.enum(['test-failover', 'cleanup']),
+  kind: z.enum(['test-failover', 'cleanup', 'planned-failover']),
   machineName: machineName,
   state: z.enum(['active', 'succeeded', 'failed']),
   requestedBy: z.string(),
@@ -225,8 +118,19 @@ export const runView = z.object({
       consolePicture: z.string().nullable(),
       vmName: z.string(),
       accelerator: z.string(),
+      /** Planned failovers only: what was measured, and the proof that nothing was lost. Source: A10 */
+      failover: z
+        .object({
+          rpoMs: z.number(),
+          /** From the order to stop the source until the guest was up at the target. */
+          rtoMs: z.number(),
+          proof: z.string(),
+          disksComparedCount: z.number().int(),
+        })
+        .optional(),
     })
     .nullable(),
+  approvalId: id<string>('approval').nullable().default(null),
 });
 export const eventView = z.object({
   number: z.number().int(),
@@ -236,7 +140,17 @@ export const eventView = z.object({
   kind: z.string(),
   text: z.string(),
 });
-export const whoamiView = z.object({ name: z.string(), roles: z.array(z.string()), via: z.string() });
+export const whoamiView = z.object({
+  name: z.string(),
+  roles: z.array(z.string()),
+  /** The roles with the machines for which they count. */
+  grants: z.array(grantView).default([]),
+  via: z.string(),
+  /** False for somebody in chat who is linked to no person. */
+  isLinked: z.boolean().default(true),
+  hasAuthenticator: z.boolean().default(false),
+  isOnCall: z.boolean().default(false),
+});
 export const versionView = z.object({
   engine: z.string(),
   node: z.string(),
@@ -288,6 +202,23 @@ export const planView = z.object({
   expiresAfterMs: z.number(),
   steps: z.array(z.string()),
 });
+/** What a planned failover would do, with its checks made now. */
+export const plannedFailoverPlanView = z.object({
+  digest: z.string(),
+  machineName: machineName,
+  newestPoint: pointView.nullable(),
+  lagMs: z.number().nullable(),
+  target: z.string(),
+  vmName: z.string(),
+  network: z.string(),
+  accelerator: z.string(),
+  shutdownLimitMs: z.number(),
+  neededCount: z.number().int(),
+  eligible: z.array(z.string()),
+  impact: z.array(z.string()),
+  checks: z.array(checkView),
+  steps: z.array(z.string()),
+});
 
 /** Every refusal of the API has this body; HTTP status 401, 403, 404, 409, 422 or 503. */
 export const refusalBody = z.object({
@@ -299,6 +230,10 @@ export const refusalBody = z.object({
     'unauthenticated',
     'forbidden',
     'outage',
+    /** The caller is known in chat and is no person here yet: `link`. */
+    'not-linked',
+    /** The order is right, and a six-digit code is missing or wrong. */
+    'step-up',
   ]),
   message: z.string(),
   /** For unknown or ambiguous targets: what the person may have meant, nearest first. */
@@ -310,6 +245,9 @@ export const commandAnswer = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('done'), message: z.string() }),
   z.object({ kind: z.literal('run-started'), runId: id<string>('run') }),
   z.object({ kind: z.literal('plan'), plan: planView }),
+  z.object({ kind: z.literal('failover-plan'), plan: plannedFailoverPlanView }),
+  /** Asked for, decided, or withdrawn: the approval as it is now. */
+  z.object({ kind: z.literal('approval'), approval: approvalView, message: z.string() }),
 ]);
 
 /** Where each thing is asked for; `:x` are path parameters. GET answers are arrays or one view. */
@@ -338,20 +276,13 @@ export const routes = {
   cleanup: '/v1/commands/cleanup',
 } as const;
 
-export type EnrolRequest = z.infer<typeof enrolRequest>;
-export type CertificateAnswer = z.infer<typeof certificateAnswer>;
-export type GuestReport = z.infer<typeof guestReport>;
-export type ReplicationReport = z.infer<typeof replicationReport>;
-export type HeartbeatRequest = z.infer<typeof heartbeatRequest>;
-export type HeartbeatAnswer = z.infer<typeof heartbeatAnswer>;
-export type Assignment = z.infer<typeof assignment>;
-export type AnnouncePointRequest = z.infer<typeof announcePointRequest>;
 export type PointView = z.infer<typeof pointView>;
 export type DrillView = z.infer<typeof drillView>;
 export type MachineView = z.infer<typeof machineView>;
 export type HostView = z.infer<typeof hostView>;
 export type RunView = z.infer<typeof runView>;
 export type EventView = z.infer<typeof eventView>;
+export type PlannedFailoverPlanView = z.infer<typeof plannedFailoverPlanView>;
 export type PlanView = z.infer<typeof planView>;
 export type RefusalBody = z.infer<typeof refusalBody>;
 export type CommandAnswer = z.infer<typeof commandAnswer>;
