@@ -1,11 +1,17 @@
 import { drizzle } from 'drizzle-orm/node-postgres';
 import { Pool, type PoolClient } from 'pg';
 import { OutageError } from '../../domain/outage.ts';
+import { minuteMs } from '../../domain/units.ts';
 import { asOutage, type Database, databaseNowMs } from './database.ts';
 import { listenForEvents } from './listen.ts';
 import { migrateDatabase } from './migrate.ts';
+import { createTurns, type TurnLimits } from './turns.ts';
 
-/** The engine's Postgres. All its methods throw OutageError (retryable) when the server does not answer. */
+/**
+ * The engine's Postgres. All its methods throw OutageError (retryable) when the server does not answer.
+ *
+ * Reads and writes take turns: more of them than there are connections wait. None may be made within another one.
+ */
 export type Store = {
   /** The server, without any password. */
   readonly description: string;
@@ -28,6 +34,8 @@ export type Store = {
 };
 
 const poolSizeMax = 10;
+/** Room for a storm of a thousand commands on a busy host. People wait less long: the API gives up earlier (see server.ts). */
+const turnLimits: TurnLimits = { atOnceMax: poolSizeMax, waitingMax: 2000, waitMsMax: minuteMs };
 /** Locks have their own few connections: work under a lock can then never wait for itself. */
 const lockPoolSizeMax = 4;
 const connectTimeoutMs = 5000;
@@ -46,6 +54,8 @@ export async function openStore(deps: {
   const pool = boundedPool(deps, poolSizeMax);
   const lockPool = boundedPool(deps, lockPoolSizeMax);
   const db: Database = drizzle(pool);
+  // Without turns the pool's own queue would count waiting as connecting, and a storm of requests as a server that is away.
+  const turns = createTurns('the database', turnLimits);
   const attempt = <T>(work: () => Promise<T>) =>
     work().catch((error: unknown) => {
       throw asOutage(error, description);
@@ -63,10 +73,10 @@ export async function openStore(deps: {
   return {
     description,
     version,
-    read: (work) => attempt(() => work(db)),
-    write: (work) => attempt(() => db.transaction(work)),
+    read: (work) => attempt(() => turns.take(() => work(db))),
+    write: (work) => attempt(() => turns.take(() => db.transaction(work))),
     alone: (name, work) => attempt(() => withLock(lockPool, name, work)),
-    nowMs: () => attempt(() => databaseNowMs(db)),
+    nowMs: () => attempt(() => turns.take(() => databaseNowMs(db))),
     onEvent: listening.onEvent,
     close: () => {
       closing ??= close();

@@ -2,12 +2,11 @@ import { mkdir, open, readFile, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { describeCauses, OutageError } from '../../domain/outage.ts';
-import { type BootFacts, judgeBoot } from './boot-verdict.ts';
+import { type BootFacts, failedReadsOf, judgeBoot } from './boot-verdict.ts';
 import { encodePng, isBlank } from './console-picture.ts';
 import { type DrillFolder, lastLines } from './drill-folder.ts';
 import { type ConsoleView, type MachineConsole, openConsole } from './machine-console.ts';
 import { isCode } from './process-search.ts';
-import { lastReadError } from './recovery-disk-server.ts';
 import type { BootVerification, DrillPlan } from './target.ts';
 
 export type BootWatchDeps = {
@@ -28,6 +27,8 @@ const settleMs = 3_000;
 const markerPattern = /^LIFEBOAT-MARKER (.+)$/m;
 /** A guest that writes without end must not fill our memory. */
 const serialBytesMax = 4 * 1024 * 1024;
+/** So much of the end of the disk server's log holds all of the read errors that it logs at most. */
+const diskServerLogBytesMax = 1024 * 1024;
 /** After its marker, how long a machine may take to show something on its screen, for the picture's sake only. */
 const firstPictureMs = 1_000;
 
@@ -45,8 +46,8 @@ export async function watchBoot(deps: BootWatchDeps): Promise<BootVerification> 
     const view = await lastLook(console, ending).catch(onlyOutage);
     if (view !== undefined) views.push(view);
     const consolePicture = view === undefined ? undefined : await keepPicture(deps.paths, view);
-    const failedReadCount = (await console.failedReadCount().catch(onlyOutage)) ?? 0;
-    return judgeBoot({ ...(await gather(deps, ending, elapsedMs)), views, consolePicture, failedReadCount });
+    const failedReads = failedReadsOf(await countFailedReads(deps, console), await diskServerLog(deps));
+    return judgeBoot({ ...(await gather(deps, ending, elapsedMs)), views, consolePicture, failedReads });
   } finally {
     console.close();
   }
@@ -56,7 +57,8 @@ export async function watchBoot(deps: BootWatchDeps): Promise<BootVerification> 
 async function judgeWithoutConsole(deps: BootWatchDeps, endedHow: string): Promise<BootVerification> {
   const ending = endingOf(endedHow, await markerIn(deps.paths.serialLog));
   const facts = await gather(deps, ending, Date.now() - deps.startedAtMs);
-  return judgeBoot({ ...facts, views: [], consolePicture: undefined, failedReadCount: 0 });
+  const failedReads = failedReadsOf(endedHow, await diskServerLog(deps));
+  return judgeBoot({ ...facts, views: [], consolePicture: undefined, failedReads });
 }
 
 async function waitForEnding(deps: BootWatchDeps, console: MachineConsole, views: ConsoleView[]): Promise<Ending> {
@@ -121,12 +123,32 @@ function onlyOutage(error: unknown): undefined {
   throw error;
 }
 
+/**
+ * How many reads of the machine failed, as QEMU counts them, or in words why that cannot be known. A busy QEMU may be late once: then it
+ * is asked again on a new connection.
+ */
+async function countFailedReads(deps: BootWatchDeps, console: MachineConsole): Promise<number | string> {
+  const first = await console.failedReadCount().catch(onlyOutage);
+  if (first !== undefined) return first;
+  // QEMU serves one connection at a time.
+  console.close();
+  if (!(await deps.isMachineRunning())) return 'QEMU ended';
+  const again = await openConsole(deps.paths).catch(onlyOutage);
+  if (again === undefined) return 'QEMU cannot be asked';
+  const second = await again.failedReadCount().catch(onlyOutage);
+  again.close();
+  return second ?? 'QEMU did not answer';
+}
+
+function diskServerLog(deps: BootWatchDeps): Promise<string> {
+  return lastLines(deps.paths.diskServerLog, diskServerLogBytesMax);
+}
+
 async function gather(deps: BootWatchDeps, ending: Ending, elapsedMs: number) {
   return {
     ending: ending.ending,
     marker: ending.marker,
     endedHow: ending.endedHow ?? '',
-    lastReadError: lastReadError(await lastLines(deps.paths.diskServerLog, 65_536)),
     firmware: deps.plan.hardware.firmware,
     lastSerialLines: (await lastLines(deps.paths.serialLog)) || (await lastLines(deps.paths.machineLog)),
     elapsedMs,

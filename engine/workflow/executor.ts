@@ -3,14 +3,18 @@ import { DBOS } from '@dbos-inc/dbos-sdk';
 import type { RunId } from '../../domain/ids.ts';
 import { describeCauses, OutageError } from '../../domain/outage.ts';
 import { minuteMs, secondMs } from '../../domain/units.ts';
+import { endApprovalOfRun } from '../approvals/end-of-run.ts';
 import { openDrillOf, setDrill } from '../store/drills.ts';
 import { appendEvent } from '../store/events.ts';
 import { beatExecutor, liveExecutors, removeExecutor, renewExecutor, staleExecutors } from '../store/executors.ts';
+import { setFailover } from '../store/failovers.ts';
+import { touchTopic } from '../store/messages.ts';
 import { openStore, type Store } from '../store/open.ts';
 import { activeRuns, finishRun, type RunRecord } from '../store/runs.ts';
 import { deadNeighbours } from './executor-id.ts';
+import { createPulse, type Pulse } from './pulse.ts';
 import type { StepDeps } from './run-context.ts';
-import { runJob } from './run-job.ts';
+import { type Remember, runJob } from './run-job.ts';
 
 /** Raise it only with a change of the steps that running jobs cannot bear; a job is continued by engines of its own version only. */
 const applicationVersion = 'lifeboat-jobs-1';
@@ -32,7 +36,7 @@ export type Executor = {
   stop(): Promise<void>;
 };
 
-const silentForMsDefault = 5 * secondMs;
+export const silentForMsDefault = 5 * secondMs;
 const beatEveryMsDefault = secondMs;
 const launchLimitMs = minuteMs;
 
@@ -41,15 +45,17 @@ export async function startExecutor(given: Omit<ExecutorDeps, 'stopping'>): Prom
   const stopping = new AbortController();
   const deps: ExecutorDeps = { ...given, stopping: stopping.signal };
   const { connectionString, executorId, log } = deps;
-  const job = DBOS.registerWorkflow((runId: RunId) => runJob(deps, runId), { name: 'lifeboat-run' });
+  const remember: Remember = (name, work) => DBOS.runStep(work, { name });
+  const job = DBOS.registerWorkflow((runId: RunId) => runJob(deps, runId, remember), { name: 'lifeboat-run' });
   configure(deps);
   // Connections of its own: a storm of requests that fills the engine's pool must not make it look dead.
   const store = await openStore({ connectionString, onTrouble: (error) => log.warn(describeCauses(error)) });
   await store.write((db) => beatExecutor(db, executorId));
+  const pulse = createPulse(deps.silentForMs ?? silentForMsDefault);
   let isLaunched = false;
-  const adopt = () => adoptRuns({ ...deps, store }, start);
+  const adopt = () => adoptRuns({ ...deps, store, pulse }, start);
   // From its first row on it must be heard: the launch takes seconds, and longer when it waits for another engine's.
-  const beatingEnds = keepBeating({ ...deps, store }, async () => (isLaunched ? adopt() : undefined), stopping.signal);
+  const duties = keepAlive({ ...deps, store, pulse }, async () => (isLaunched ? adopt() : undefined), stopping.signal);
   const start = async (runId: RunId) => {
     const handle = await DBOS.startWorkflow(job, { workflowID: runId })(runId);
     // The run's row tells people how it ended; an error here is our own, and adopt() ends the run for it.
@@ -60,7 +66,7 @@ export async function startExecutor(given: Omit<ExecutorDeps, 'stopping'>): Prom
     await adopt();
   } catch (error) {
     stopping.abort();
-    await beatingEnds();
+    await duties;
     await store.close();
     throw error;
   }
@@ -70,7 +76,7 @@ export async function startExecutor(given: Omit<ExecutorDeps, 'stopping'>): Prom
     adopt,
     async stop() {
       stopping.abort();
-      await beatingEnds();
+      await duties;
       await store.write((db) => removeExecutor(db, executorId));
       await DBOS.shutdown();
       await store.close();
@@ -117,20 +123,26 @@ async function launchAlone(store: Store): Promise<void> {
   }
 }
 
-function keepBeating(deps: ExecutorDeps, adopt: () => Promise<void>, signal: AbortSignal): () => Promise<void> {
-  const beat = async () => {
-    let adoptFromMs = 0;
-    for (let count = 1; !signal.aborted; count += 1) {
-      await pause(deps.beatEveryMs ?? beatEveryMsDefault, signal);
-      if (signal.aborted) return;
-      const mayAdopt = count % 2 === 0 && performance.now() >= adoptFromMs;
-      const outcome = await beatOnce(deps, mayAdopt ? adopt : undefined);
-      // Nobody could beat while the database was away: the others get time to be heard before they are taken for dead.
-      if (outcome === 'failed') adoptFromMs = performance.now() + (deps.silentForMs ?? silentForMsDefault);
-    }
-  };
-  const beating = beat();
-  return () => beating;
+/**
+ * Beats, and adopts what dead engines left, until the engine stops. Two loops: adoption can take longer than the silence after which
+ * we are taken for dead ourselves, and must not hold up a beat.
+ */
+async function keepAlive(deps: DutyDeps, adopt: () => Promise<void>, signal: AbortSignal): Promise<void> {
+  const beatEveryMs = deps.beatEveryMs ?? beatEveryMsDefault;
+  // Neither is an error of anybody when the database cannot be reached: the next one tries again, and silence speaks for itself.
+  const failed = (what: string) => (error: unknown) => deps.log.warn(`${what}: ${describeCauses(error)}`);
+  await Promise.all([
+    again(beatEveryMs, signal, () => beatOnce(deps).catch(failed('engine heartbeat'))),
+    again(2 * beatEveryMs, signal, () => adopt().catch(failed('adoption of runs'))),
+  ]);
+}
+
+/** Does it after each pause until the signal; never twice at once. */
+async function again(everyMs: number, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+  while (!signal.aborted) {
+    await pause(everyMs, signal);
+    if (!signal.aborted) await work();
+  }
 }
 
 /** Waits that long, or until the engine stops. */
@@ -147,27 +159,16 @@ function pause(forMs: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** A beat that cannot reach the database is not an error of anybody: the next one tries again, and silence speaks for itself. */
-async function beatOnce(
-  deps: ExecutorDeps,
-  adopt: (() => Promise<void>) | undefined,
-): Promise<'beaten' | 'fenced' | 'failed'> {
-  try {
-    const renewed = await deps.store.write((db) => renewExecutor(db, deps.executorId));
-    if (renewed === 'fenced') {
-      deps.onFenced();
-      return 'fenced';
-    }
-    await adopt?.();
-    return 'beaten';
-  } catch (error) {
-    deps.log.warn(`engine heartbeat: ${describeCauses(error)}`);
-    return 'failed';
-  }
+async function beatOnce({ store, pulse, executorId, onFenced }: DutyDeps): Promise<void> {
+  const renewed = await store.read((db) => renewExecutor(db, executorId));
+  if (renewed === 'fenced') onFenced();
+  else pulse.beaten();
 }
 
+type DutyDeps = ExecutorDeps & { readonly pulse: Pulse };
+
 /** Continues what dead engines left. One engine at a time does it: resuming a job twice would take it from whoever just took it. */
-async function adoptRuns(deps: ExecutorDeps, start: (runId: RunId) => Promise<void>): Promise<void> {
+async function adoptRuns(deps: DutyDeps, start: (runId: RunId) => Promise<void>): Promise<void> {
   const silentForMs = deps.silentForMs ?? silentForMsDefault;
   const isWork = await deps.store.read(
     async (db) => (await activeRuns(db)).length > 0 || (await staleExecutors(db, silentForMs)).length > 0,
@@ -175,21 +176,25 @@ async function adoptRuns(deps: ExecutorDeps, start: (runId: RunId) => Promise<vo
   if (!isWork) return;
   await deps.store.alone('adoption of runs', async () => {
     const alive = await buryTheDead(deps, silentForMs);
+    // We are among the dead ourselves.
+    if (!alive.has(deps.executorId)) return deps.onFenced();
     await resumeOrphans(deps, alive);
     for (const run of await deps.store.read(activeRuns)) await settle(deps, run, start);
   });
 }
 
 /** @returns ids of the engines that are left */
-async function buryTheDead(deps: ExecutorDeps, silentForMs: number): Promise<ReadonlySet<string>> {
-  return deps.store.write(async (db) => {
+async function buryTheDead(deps: DutyDeps, silentForMs: number): Promise<ReadonlySet<string>> {
+  const { store, pulse, executorId } = deps;
+  return store.write(async (db) => {
     const silent = await staleExecutors(db, silentForMs);
-    const gone = deadNeighbours(deps.executorId, await liveExecutors(db, silentForMs));
-    for (const id of [...silent, ...gone]) {
-      // Its row is its licence: without it a paused engine that wakes up changes nothing (see noteInTransaction).
-      if (id !== deps.executorId) await removeExecutor(db, id);
-    }
-    return new Set([deps.executorId, ...(await liveExecutors(db, silentForMs))]);
+    const known = [...silent, ...(await liveExecutors(db, silentForMs))];
+    // After the reads: what held these up has held up the others' beats too.
+    const dead = new Set([...(pulse.mayJudge() ? silent : []), ...deadNeighbours(executorId, known)]);
+    dead.delete(executorId);
+    // Its row is its licence: without it a paused engine that wakes up changes nothing (see noteInTransaction).
+    for (const id of dead) await removeExecutor(db, id);
+    return new Set(known.filter((id) => !dead.has(id)));
   });
 }
 
@@ -214,14 +219,19 @@ async function settle(deps: ExecutorDeps, run: RunRecord, start: (runId: RunId) 
 /** The job ended and its run did not: our own fault. People are told, and what is left can be cleaned up. */
 async function abandon(deps: ExecutorDeps, run: RunRecord, status: string): Promise<void> {
   const { id: runId, machineId, machineName } = run;
-  const failure =
-    `The job ended as ${status} without a result; this is a fault of Lifeboat, the engine's log says more. ` +
-    `Parts of it may still be there: run \`cleanup ${machineName}\`.`;
+  const left =
+    run.kind === 'planned-failover'
+      ? `What there is of it at the target is removed by itself, and then ${machineName} is started at its source again.`
+      : `Parts of it may still be there: run \`cleanup ${machineName}\`.`;
+  const failure = `The job ended as ${status} without a result; this is a fault of Lifeboat, the engine's log says more. ${left}`;
   await deps.store.write(async (db) => {
     // The job may have ended between the two reads: then its run has ended too, and that end counts.
     if ((await finishRun(db, runId, { kind: 'failed', failure })) === 'was-finished') return;
     const drill = await openDrillOf(db, machineId);
     if (drill !== undefined) await setDrill(db, drill.id, { state: 'open' });
+    if (run.kind === 'planned-failover') await setFailover(db, runId, 'removing');
+    await endApprovalOfRun(db, runId, { kind: 'failed', failure });
+    await touchTopic(db, `run:${runId}`);
     await appendEvent(db, { kind: 'run-failed', text: `${machineName}: ${failure}`, machineName, runId });
   });
 }

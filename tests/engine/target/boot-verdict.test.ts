@@ -1,6 +1,6 @@
 import { inflateSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { type BootFacts, judgeBoot } from '../../../engine/target/boot-verdict.ts';
+import { type BootFacts, type FailedReads, failedReadsOf, judgeBoot } from '../../../engine/target/boot-verdict.ts';
 import {
   bootFailureLine,
   encodePng,
@@ -30,8 +30,7 @@ function facts(changes: Partial<BootFacts> = {}): BootFacts {
       { picture: text, textLines: ['Debian GNU/Linux 12 vm-7 tty1', 'vm-7 login:'] },
       { picture: text, textLines: ['Debian GNU/Linux 12 vm-7 tty1', 'vm-7 login:'] },
     ],
-    failedReadCount: 0,
-    lastReadError: undefined,
+    failedReads: { kind: 'none' },
     firmware: 'bios',
     endedHow: '',
     lastSerialLines: '',
@@ -49,8 +48,29 @@ describe('the verdict', () => {
   });
 
   test('a marker from a disk with unreadable parts does not: the point is damaged', () => {
-    const outcome = judgeBoot(facts({ ending: 'marker', marker: 'machine=vm-7', failedReadCount: 1 }));
+    const outcome = judgeBoot(
+      facts({ ending: 'marker', marker: 'machine=vm-7', failedReads: { kind: 'some', last: 'frame 7 was changed' } }),
+    );
     expect(outcome).toMatchObject({ kind: 'failed', why: 'read-errors', marker: 'machine=vm-7' });
+    expect(outcome.explanation).toContain('frame 7 was changed');
+  });
+
+  test.each([
+    ['a marker', { ending: 'marker', marker: 'machine=vm-7' }],
+    ['a standing picture', {}],
+  ] satisfies [string, Partial<BootFacts>][])(
+    '%s does not verify when nobody knows whether reads failed',
+    (_, seen) => {
+      const unknown = facts({ ...seen, failedReads: { kind: 'unknown', why: 'QEMU did not answer' } });
+      expect(judgeBoot(unknown)).toMatchObject({ kind: 'failed', verified: false, why: 'reads-unknown' });
+      // The same boot verifies once it is known: the missing knowledge alone is the reason.
+      expect(judgeBoot({ ...unknown, failedReads: { kind: 'none' } })).toMatchObject({ verified: true });
+    },
+  );
+
+  test('a guest that ended is reported as ended, also when nobody knows whether reads failed', () => {
+    const outcome = judgeBoot(facts({ ending: 'guest-ended', failedReads: { kind: 'unknown', why: 'QEMU ended' } }));
+    expect(outcome).toMatchObject({ why: 'guest-ended' });
   });
 
   test('a login prompt that stands still verifies by picture', () => {
@@ -72,6 +92,21 @@ describe('the verdict', () => {
       facts({ ending: 'guest-ended', endedHow: 'QEMU ended', lastSerialLines: 'no init found' }),
     );
     expect(outcome.explanation).toBe('QEMU ended after 1 min 1 s. Its last words: no init found');
+  });
+});
+
+describe('failed reads', () => {
+  const served = 'serving 2 disks on /tmp/nbd.sock';
+  const refused = 'cannot read disk0 bytes 0+512: frame 7 was changed';
+  test.each([
+    ['counted and logged as none', 0, served, { kind: 'none' }],
+    ['counted by QEMU alone', 1, served, { kind: 'some', last: undefined }],
+    ['logged by the disk server alone', 0, `${served}\n${refused}\nended`, { kind: 'some', last: refused }],
+    ['logged, and QEMU cannot be asked', 'QEMU ended', `${served}\n${refused}`, { kind: 'some', last: refused }],
+    ['not logged, and QEMU cannot be asked', 'QEMU ended', served, { kind: 'unknown', why: 'QEMU ended' }],
+    ['counted as none, and the log is gone', 0, '', { kind: 'unknown', why: 'the log of the disk server is gone' }],
+  ] satisfies [string, number | string, string, FailedReads][])('%s', (_, counted, log, expected) => {
+    expect(failedReadsOf(counted, log)).toEqual(expected);
   });
 });
 

@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
+import { counterOffsetBytes } from '../../../demo/guest/guest-disk.ts';
 import { idFromBytes } from '../../../domain/ids.ts';
 import { OutageError } from '../../../domain/outage.ts';
 import { mebibyte } from '../../../domain/units.ts';
@@ -203,6 +204,14 @@ describe('what dies during a drill', () => {
 });
 
 describe('a boot that must not count', () => {
+  async function storeCounter(image: string, count: number): Promise<void> {
+    const sector = Buffer.alloc(512);
+    sector.write('LIFEBOAT-COUNTER', 'latin1');
+    sector.writeUInt32LE(count, 16);
+    const file = await open(image, 'r+');
+    await file.write(sector, 0, sector.length, counterOffsetBytes);
+    await file.close();
+  }
   async function imageOf(folder: string, sector: Buffer): Promise<string> {
     const image = Buffer.alloc(2 * mebibyte);
     sector.copy(image);
@@ -257,11 +266,42 @@ describe('a boot that must not count', () => {
 
   test('a vault that cannot give some bytes fails the drill, with the vault’s reason', async () => {
     const made = await begin();
-    const target = made.targetWith({}, { unreadableFrom: mebibyte });
+    // Holes need not be read from the vault: the guest reads something of it before its marker only when it is there.
+    await storeCounter(made.imagePaths[0] ?? '', 41);
+    const target = made.targetWith({}, { unreadableFrom: counterOffsetBytes });
     await startDrill(target, made.plan);
-    const outcome = await target.verifyBoot(made.plan, { limitMs: 8_000 });
+    const outcome = await target.verifyBoot(made.plan, { limitMs });
     expect(outcome).toMatchObject({ verified: false, why: 'read-errors' });
     expect(outcome.explanation).toContain('frame 7 of 000000000001.seg was changed');
+    expect(outcome.explanation).toContain('disk0 bytes 1048576+');
+  });
+
+  test('the same disk, when it can be read, is verified with what it holds', async () => {
+    const made = await begin();
+    await storeCounter(made.imagePaths[0] ?? '', 41);
+    await startDrill(made.target, made.plan);
+    const outcome = await made.target.verifyBoot(made.plan, { limitMs });
+    expect(outcome).toMatchObject({ verified: true, marker: 'machine=vm-7 disk0=41 disk1=0 agree=no' });
+  });
+
+  test('a boot whose disk server’s log is lost is not verified: nobody knows whether reads failed', async () => {
+    const { target, plan, stateFolder } = await begin();
+    await startDrill(target, plan);
+    await rm(drillFolder(stateFolder, plan.drillId, plan.runId).diskServerLog);
+    const outcome = await target.verifyBoot(plan, { limitMs });
+    expect(outcome).toMatchObject({ verified: false, why: 'reads-unknown', marker: expect.stringContaining('vm-7') });
+    expect(outcome.explanation).toContain('the log of the disk server is gone');
+  });
+
+  test('a marker of a machine whose QEMU was killed is not verified: its failed reads went with it', async () => {
+    const made = await begin();
+    const { target, plan } = made;
+    await startDrill(target, plan);
+    expect(await target.verifyBoot(plan, { limitMs })).toMatchObject({ verified: true });
+    process.kill(await pidOf(made, 'machine'), 'SIGKILL');
+    await until('it is dead', async () => (await target.drillState(plan)).machine.kind === 'dead');
+    const outcome = await target.verifyBoot(plan, { limitMs });
+    expect(outcome).toMatchObject({ verified: false, why: 'reads-unknown' });
   });
 
   test('a machine that was never started is not waited for', async () => {

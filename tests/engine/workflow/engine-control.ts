@@ -9,7 +9,7 @@ import type { RunView } from '../../../protocol/control-api.ts';
 import type { PlantedBug } from './recorded-target.ts';
 
 const message = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('ready') }),
+  z.object({ kind: z.literal('ready'), executorId: z.string() }),
   z.object({ kind: z.literal('log'), text: z.string() }),
   z.object({
     kind: z.literal('answer'),
@@ -22,12 +22,18 @@ export type EngineSettings = {
   readonly connectionString: string;
   readonly targetFolder: string;
   readonly bug: PlantedBug;
+  /** Default: as in production. */
+  readonly silence?: Silence | undefined;
 };
+/** After how long a silence an engine is taken for dead, and how often it beats. */
+export type Silence = { readonly silentForMs: number; readonly beatEveryMs: number };
 
 /** A running engine process, as tests see it. */
 export type EngineProcess = {
   readonly child: ChildProcess;
   readonly log: string[];
+  /** Its name among the engines of the database. */
+  readonly executorId: string;
   /** Resolves with the answer, or with `died` when the process ended before it answered. */
   order(what: 'test-failover' | 'cleanup', machineName: string, idempotencyKey: string): Promise<EngineAnswer>;
   /** From now on the process kills itself when it comes to this boundary. */
@@ -36,7 +42,7 @@ export type EngineProcess = {
   kill(): Promise<void>;
 };
 
-const readyLimitMs = 30_000;
+const readyLimitMs = 60_000;
 const program = fileURLToPath(new URL('./engine-process.ts', import.meta.url));
 
 export async function startEngineProcess(settings: EngineSettings): Promise<EngineProcess> {
@@ -48,10 +54,10 @@ export async function startEngineProcess(settings: EngineSettings): Promise<Engi
   const log: string[] = [];
   const waiting = new Map<number, (answer: EngineAnswer) => void>();
   child.stderr?.setEncoding('utf8').on('data', (text: string) => log.push(text));
-  const { promise: ready, resolve: isReady } = Promise.withResolvers<'ready'>();
+  const { promise: ready, resolve: isReady } = Promise.withResolvers<{ executorId: string }>();
   child.on('message', (raw) => {
     const received = message.parse(raw);
-    if (received.kind === 'ready') isReady('ready');
+    if (received.kind === 'ready') isReady(received);
     if (received.kind === 'log') log.push(received.text);
     if (received.kind === 'answer') waiting.get(received.number)?.(received.outcome as EngineAnswer);
   });
@@ -60,10 +66,13 @@ export async function startEngineProcess(settings: EngineSettings): Promise<Engi
     return typeof code === 'number' ? code : null;
   });
   const first = await Promise.race([ready, died, delay(readyLimitMs, 'late', { ref: false })]);
-  if (first !== 'ready') throw new Error(`the engine did not start (${first}): ${log.join('')}`);
+  if (typeof first !== 'object' || first === null) {
+    child.kill('SIGKILL');
+    throw new Error(`the engine did not start (${first}): ${log.join('')}`);
+  }
   let number = 0;
   return {
-    ...{ child, log, died },
+    ...{ child, log, died, executorId: first.executorId },
     order(what, machineName, idempotencyKey) {
       number += 1;
       const { promise, resolve } = Promise.withResolvers<EngineAnswer>();
@@ -95,7 +104,7 @@ export async function eventually<T>(what: string, limitMs: number, look: () => P
 }
 
 /** The run, once it has ended. */
-export function endOfRun(store: Store, runId: string, limitMs = 30_000): Promise<RunView> {
+export function endOfRun(store: Store, runId: string, limitMs = 60_000): Promise<RunView> {
   return eventually(`the end of ${runId}`, limitMs, async () => {
     const run = await store.read((db) => findRunView(db, runId)).catch(() => undefined);
     return run === undefined || run.state === 'active' ? undefined : run;

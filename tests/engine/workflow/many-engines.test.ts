@@ -1,77 +1,101 @@
 import { readFile } from 'node:fs/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { openDrillOf } from '../../../engine/store/drills.ts';
-import { listRunViews } from '../../../engine/store/runs.ts';
-import { type EngineAnswer, type EngineProcess, endOfRun, eventually } from './engine-control.ts';
+import { countEffects, listRunViews } from '../../../engine/store/runs.ts';
+import { silentForMsDefault } from '../../../engine/workflow/executor.ts';
+import { endOfRun, eventually, type Silence } from './engine-control.ts';
 import { type JobBench, startJobBench } from './job-bench.ts';
+import type { TestMachine } from './protected-machine.ts';
 import { drillThings, holdCall, thingsMade, thingsThere } from './recorded-target.ts';
+import { percentile, storm, watchHeartbeats } from './storm.ts';
 
 let bench: JobBench;
+/** For tests that wait until an engine is taken for dead. */
+const short: Silence = { silentForMs: 2500, beatEveryMs: 250 };
 
 beforeAll(async () => {
   bench = await startJobBench();
 });
-afterAll(async () => {
-  await bench?.stop();
-});
+afterEach(() => bench.killEngines());
+afterAll(() => bench?.stop());
 
-/** The held call has been reached: the machine of the newest drill is made. */
-const machineIsMade = (count: number) =>
-  eventually('the machine', 20_000, async () => {
-    const made = (await thingsMade(bench.folder)).filter((line) => line.startsWith('machine '));
-    return made.length >= count ? made.length : undefined;
+const drillOf = (machine: TestMachine) => bench.store.read((db) => openDrillOf(db, machine.machineId));
+
+/** The held call has been reached: this machine's drill has its machine. */
+const machineIsMade = (machine: TestMachine) =>
+  eventually('the machine', 60_000, async () => {
+    const drill = await drillOf(machine);
+    return (await thingsMade(bench.folder)).includes(`machine ${drill?.id}`) ? true : undefined;
   });
 
 describe('two engines', () => {
-  it('make one run of 200 requests at once, however the keys are', async () => {
-    const [first, second] = await Promise.all([bench.startEngine(), bench.startEngine()]);
-    const machine = await bench.newMachine();
-    const requests = Array.from({ length: 200 }, (_, index) => ({
-      engine: index % 2 === 0 ? first : second,
-      key: index % 4 < 2 ? 'same' : `other-${index}`,
-    }));
-    const answers = await Promise.all(requests.map(({ engine, key }) => insist(engine, machine.name, key)));
+  it('make one run of 1,000 commands at once, however the keys are', async ({ annotate }) => {
+    const [first, second, machine] = await Promise.all([bench.startEngine(), bench.startEngine(), bench.newMachine()]);
+    const madeBefore = await thingsMade(bench.folder);
+    const heartbeats = watchHeartbeats(bench.store, [first, second]);
+    // The run is at work until all have asked: else a clean-up that comes late is right, and so is a failover after it.
+    const release = await holdCall(bench.folder, 'startMachine');
+    const answers = await storm([first, second], machine.name, 1000);
+    const heard = await heartbeats.stop();
+    await release();
+    const times = answers.map((answer) => answer.elapsedMs);
+    await annotate(
+      `wall ${Math.max(...times)} ms, p50 ${percentile(times, 50)} ms, p99 ${percentile(times, 99)} ms, ` +
+        `oldest heartbeat ${heard.oldestMs} ms (${heard.lookCount} looks)`,
+    );
+
+    // An outage is no answer to a storm either.
+    expect(answers.filter(({ kind }) => kind !== 'started' && kind !== 'refused')).toEqual([]);
+    const started = answers.filter((answer) => answer.kind === 'started');
+    const runIds = new Set(started.map((answer) => answer.runId));
+    expect(runIds.size).toBe(1);
+    const [runId = ''] = runIds;
+    // Who sends a key twice gets the same answer; of all keys one was first.
+    expect(new Set(started.map((answer) => answer.key)).size).toBe(1);
+    expect(answers.filter((answer) => answer.what === 'cleanup').every(({ kind }) => kind === 'refused')).toBe(true);
+    expect(await endOfRun(bench.store, runId)).toMatchObject({ state: 'succeeded', failure: null });
+
+    const runs = (await bench.store.read((db) => listRunViews(db))).filter((run) => run.machineName === machine.name);
+    expect(runs).toHaveLength(1);
+    const drill = await drillOf(machine);
+    const made = (await thingsMade(bench.folder)).slice(madeBefore.length);
+    expect(made).toEqual(drillThings.map((thing) => `${thing} ${drill?.id}`));
+    const quiet = await bench.run(first, 'test-failover', await bench.newMachine());
+    const effectCounts = [runId, quiet.id].map((id) => bench.store.read((db) => countEffects(db, id)));
+    const [inStorm, alone] = await Promise.all(effectCounts);
+    expect(inStorm).toBe(alone);
+
+    expect(heard.lookCount).toBeGreaterThan(0);
+    expect(heard.oldestMs).toBeLessThan(silentForMsDefault);
     for (const engine of [first, second]) {
       expect(engine.child.exitCode, `an engine ended itself: ${engine.log.join('\n')}`).toBeNull();
     }
-    const runIds = new Set(answers.filter((answer) => answer.kind === 'started').map((answer) => answer.runId));
-    expect(runIds.size).toBe(1);
-    const refusals = answers.filter((answer) => answer.kind === 'refused');
-    expect(answers.filter((answer) => answer.kind !== 'started' && answer.kind !== 'refused')).toEqual([]);
-    expect(refusals.length).toBeGreaterThan(0);
-    const [runId] = runIds;
-    expect(await endOfRun(bench.store, runId ?? '')).toMatchObject({ state: 'succeeded' });
-    const runs = (await bench.store.read((db) => listRunViews(db))).filter((run) => run.machineName === machine.name);
-    expect(runs).toHaveLength(1);
-    expect(await thingsMade(bench.folder)).toHaveLength(drillThings.length);
-    await Promise.all([first.kill(), second.kill()]);
   });
 
   it('take over from each other: a frozen engine’s run is finished, and it ends itself when it wakes up', async () => {
-    const [first, second] = await Promise.all([bench.startEngine(), bench.startEngine()]);
+    const [frozen] = await Promise.all([bench.startEngine(short), bench.startEngine(short)]);
     const machine = await bench.newMachine();
-    const madeBefore = (await thingsMade(bench.folder)).filter((line) => line.startsWith('machine ')).length;
     const release = await holdCall(bench.folder, 'startMachine');
-    const answer = await first.order('test-failover', machine.name, 'frozen');
-    await machineIsMade(madeBefore + 1);
-    first.child.kill('SIGSTOP');
-    await eventually('the takeover', 20_000, async () =>
-      second.log.some((line) => line.includes(`${answer.runId} was left by engine`)) ? true : undefined,
-    );
+    const answer = await frozen.order('test-failover', machine.name, 'frozen');
+    await machineIsMade(machine);
+    frozen.child.kill('SIGSTOP');
+    await eventually('the end of its licence', 60_000, async () => {
+      const { rows } = await bench.store.read((db) => db.execute<{ id: string }>('select id from executors'));
+      return rows.some(({ id }) => id === frozen.executorId) ? undefined : true;
+    });
     await release();
     expect(await endOfRun(bench.store, answer.runId ?? '')).toMatchObject({ state: 'succeeded' });
-    first.child.kill('SIGCONT');
-    expect(await first.died).toBe(75);
-    const drill = await bench.store.read((db) => openDrillOf(db, machine.machineId));
+    frozen.child.kill('SIGCONT');
+    expect(await frozen.died).toBe(75);
+    const drill = await drillOf(machine);
     const made = (await thingsMade(bench.folder)).filter((line) => line.endsWith(drill?.id ?? 'none'));
     expect(made).toEqual(drillThings.map((thing) => `${thing} ${drill?.id}`));
-    await second.kill();
   });
 });
 
 describe('an engine that takes long to start', () => {
   it('is not taken for dead by one that runs, however long it waits for its turn', async () => {
-    const running = await bench.startEngine();
+    const running = await bench.startEngine(short);
     const { promise: released, resolve: release } = Promise.withResolvers<void>();
     const { promise: held, resolve: isHeld } = Promise.withResolvers<void>();
     // The same lock that a starting engine waits for.
@@ -80,11 +104,10 @@ describe('an engine that takes long to start', () => {
       await released;
     });
     await held;
-    const starting = bench.startEngine();
+    const starting = bench.startEngine(short);
     const fromMs = await bench.store.nowMs();
-    // Three times the silence after which the engines of these tests are taken for dead.
-    await eventually('time by the database', 20_000, async () =>
-      (await bench.store.nowMs()) - fromMs > 6000 ? true : undefined,
+    await eventually('three silences by the database', 60_000, async () =>
+      (await bench.store.nowMs()) - fromMs > 3 * short.silentForMs ? true : undefined,
     );
     release();
     await holding;
@@ -92,7 +115,6 @@ describe('an engine that takes long to start', () => {
     const machine = await bench.newMachine();
     expect(await bench.run(late, 'test-failover', machine)).toMatchObject({ state: 'succeeded' });
     expect([running.child.exitCode, late.child.exitCode]).toEqual([null, null]);
-    await Promise.all([running.kill(), late.kill()]);
   });
 });
 
@@ -100,30 +122,17 @@ describe('one engine', () => {
   it('finishes its run although Postgres crashes and recovers in the middle', async () => {
     const engine = await bench.startEngine();
     const machine = await bench.newMachine();
-    const madeBefore = (await thingsMade(bench.folder)).filter((line) => line.startsWith('machine ')).length;
     const release = await holdCall(bench.folder, 'startMachine');
     const answer = await engine.order('test-failover', machine.name, 'crash');
-    await machineIsMade(madeBefore + 1);
+    await machineIsMade(machine);
     await crashPostgres(bench.postgres.pid);
     await release();
-    expect(await endOfRun(bench.store, answer.runId ?? '', 60_000)).toMatchObject({
-      state: 'succeeded',
-      failure: null,
-    });
-    const drill = await bench.store.read((db) => openDrillOf(db, machine.machineId));
+    expect(await endOfRun(bench.store, answer.runId ?? '')).toMatchObject({ state: 'succeeded', failure: null });
+    const drill = await drillOf(machine);
     const there = (await thingsThere(bench.folder)).filter((name) => name.startsWith(drill?.id ?? 'none'));
     expect(there).toHaveLength(drillThings.length);
   });
 });
-
-/** What clients do with an outage (HTTP 503): the same request again, with the same key. */
-async function insist(engine: EngineProcess, machineName: string, key: string): Promise<EngineAnswer> {
-  let answer: EngineAnswer = { kind: 'threw' };
-  for (let attempt = 1; attempt <= 5 && answer.kind === 'threw'; attempt += 1) {
-    answer = await engine.order('test-failover', machineName, key);
-  }
-  return answer;
-}
 
 /** Kills one of this test's own server's processes: Postgres then drops all connections and recovers from its log. */
 async function crashPostgres(postmaster: number): Promise<void> {
