@@ -13,6 +13,9 @@ export const idPrefixes = {
   run: 'run',
   drill: 'drl',
   request: 'req',
+  approval: 'apr',
+  alert: 'alr',
+  message: 'msg',
 } as const;
 
 export type IdKind = keyof typeof idPrefixes;
@@ -26,6 +29,9 @@ export type RecoveryPointId = Id<'recoveryPoint'>;
 export type RunId = Id<'run'>;
 export type DrillId = Id<'drill'>;
 export type RequestId = Id<'request'>;
+export type ApprovalId = Id<'approval'>;
+export type AlertId = Id<'alert'>;
+export type MessageId = Id<'message'>;
 
 export const idBodyLength = 10;
 

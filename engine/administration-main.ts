@@ -2,6 +2,7 @@ import { totalBytes } from '../domain/extent.ts';
 import { OutageError } from '../domain/outage.ts';
 import { formatBytes, formatDuration } from '../domain/units.ts';
 import type { PointManifest } from '../protocol/point-manifest.ts';
+import { beginTrailAnew, checkAuditTrail } from './audit-anchor.ts';
 import { rebuildCatalogue } from './catalogue.ts';
 import { loadCertificateAuthority } from './certificate-authority.ts';
 import { type EngineConfig, readEngineConfig } from './config.ts';
@@ -49,6 +50,7 @@ export async function verifyVault(configFile: string): Promise<0 | 1> {
   const config = await readEngineConfig(configFile);
   const anchors = await vaultAnchorFile(foldersOf(config).anchors).read();
   return withVault(config, async (vault) => {
+    const isTrailWhole = await verifyAuditTrail(config, vault);
     console.log(`Reading all of ${vault.description} …`);
     const startedAt = performance.now();
     const report = await vault.verifyAll(anchors);
@@ -58,8 +60,24 @@ export async function verifyVault(configFile: string): Promise<0 | 1> {
       console.log(`  ${problem.toUpperCase()}  ${blob}\n    ${detail}`);
     const read = `${report.segmentCount} segments, ${report.pointCount} recovery points, ${formatBytes(report.readBytes)} in ${took}`;
     console.log(report.findings.length === 0 ? `Good: ${read}.` : `${report.findings.length} findings: ${read}.`);
-    return report.findings.length === 0 ? 0 : 1;
+    return report.findings.length === 0 && isTrailWhole ? 0 : 1;
   });
+}
+
+/** Compares the audit trail in the database with what the vault was told of it. Without the database it says so; the vault is still verified. */
+async function verifyAuditTrail(config: EngineConfig, vault: OpenVault): Promise<boolean> {
+  try {
+    const anchor = await vault.newestAuditAnchor();
+    const check = await withStore(config, (store) => store.read((db) => checkAuditTrail(db, anchor)));
+    const upTo = anchor === undefined ? 'the vault has no anchor of it yet' : `the vault knows entry ${anchor.number}`;
+    console.log(`Audit trail: ${check.problem ?? `${check.head.number} entries, whole; ${upTo}.`}`);
+    return check.problem === undefined;
+  } catch (error) {
+    // A damaged anchor is a finding of the vault itself, below; a database that is away hides nothing that is in the vault.
+    if (!(error instanceof OutageError)) throw error;
+    console.log(`Audit trail: not compared (${error.message}).`);
+    return true;
+  }
 }
 
 /** Fills the database from the vault; what the database has already is not changed. */
@@ -69,6 +87,9 @@ export async function rebuildCatalogueFromVault(configFile: string): Promise<voi
   await withVault(config, (vault) =>
     withStore(config, async (store) => {
       const rebuilt = await rebuildCatalogue({ store, vault, anchors });
+      const trail = await vault.newestAuditAnchor();
+      const isNewTrail = await store.write((db) => beginTrailAnew(db, trail, 'administrator on the engine host'));
+      if (isNewTrail) console.log('The audit trail was lost with the database; the new one begins by saying so.');
       console.log(
         `${rebuilt.machineCount} machines in the vault; ${rebuilt.adoptedCount} recovery points added, ` +
           `${rebuilt.availableCount} available now, ${rebuilt.damagedCount} damaged.`,

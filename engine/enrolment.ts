@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { type AgentId, idFromBytes } from '../domain/ids.ts';
 import { assertNever } from '../domain/invariant.ts';
 import { minuteMs } from '../domain/units.ts';
-import type { CertificateAnswer, EnrolRequest } from '../protocol/control-api.ts';
+import type { CertificateAnswer, EnrolRequest } from '../protocol/agent-api.ts';
 import { formatEnrolmentToken, parseEnrolmentToken, tokenHash } from '../protocol/enrolment-token.ts';
 import type { CertificateAuthority } from './certificate-authority.ts';
 

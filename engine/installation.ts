@@ -1,10 +1,10 @@
 import { createPublicKey } from 'node:crypto';
-import { mkdir, stat } from 'node:fs/promises';
+import { mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OutageError } from '../domain/outage.ts';
 import { hourMs } from '../domain/units.ts';
 import { replaceDurably } from '../protocol/durable-file.ts';
-import type { Identity } from '../protocol/identity.ts';
+import { type Identity, isIdentityName } from '../protocol/identity.ts';
 import {
   type CertificateAuthority,
   createCertificateAuthority,
@@ -25,6 +25,7 @@ export function foldersOf(config: EngineConfig) {
     keys: inState('keys'),
     certificateAuthority: inState('certificate-authority'),
     people: inState('people'),
+    bot: inState('bot'),
     processServer: inState('process-server'),
     /** Drills while they run, and the console pictures that stay. */
     target: inState('engine'),
@@ -45,7 +46,7 @@ export type Installation = {
  */
 export async function prepareInstallation(config: EngineConfig, nowMs: number): Promise<Installation> {
   const folders = foldersOf(config);
-  for (const folder of [folders.people, folders.processServer, folders.target]) {
+  for (const folder of [folders.people, folders.bot, folders.processServer, folders.target]) {
     await mkdir(folder, { recursive: true, mode: 0o700 });
   }
   const certificateAuthority =
@@ -99,17 +100,15 @@ type LocalCredentials = {
 };
 
 /**
- * Writes new certificates for the programs and the person on the engine's own host. They live a week, so the engine
+ * Writes new certificates for the programs and the persons of the engine's own host. They live a week, so the engine
  * calls this at every start and twice a day.
  */
 export async function writeLocalCredentials(config: EngineConfig, local: LocalCredentials): Promise<void> {
   const folders = foldersOf(config);
-  const admin = await issue(local, { kind: 'person', name: 'admin' });
-  const adminFiles = await writeKeyPair(folders.people, 'admin', admin);
-  await replaceDurably(
-    join(folders.people, 'admin.json'),
-    `${JSON.stringify({ engineUrl: config.url, name: 'admin', ...adminFiles }, null, 2)}\n`,
-  );
+  for (const name of new Set(['admin', ...(await personsOnHost(config))])) {
+    await writePersonCredentials(config, local, name);
+  }
+  await writeConnection(config, folders.bot, { name: 'bot', pair: await issue(local, { kind: 'bot', name: 'bot' }) });
   await writeKeyPair(
     folders.processServer,
     'server',
@@ -121,9 +120,37 @@ export async function writeLocalCredentials(config: EngineConfig, local: LocalCr
   }
 }
 
+/** Writes a person's certificate, key and connection file; what they may do is decided at each request. */
+export async function writePersonCredentials(
+  config: EngineConfig,
+  local: Omit<LocalCredentials, 'keys'>,
+  name: string,
+): Promise<string> {
+  const pair = await issue(local, { kind: 'person', name });
+  return writeConnection(config, foldersOf(config).people, { name, pair });
+}
+
+/** Those who have a connection file there: removing it ends the renewal. */
+async function personsOnHost(config: EngineConfig): Promise<string[]> {
+  const files = await readdir(foldersOf(config).people);
+  const names = files.filter((file) => file.endsWith('.json')).map((file) => file.slice(0, -'.json'.length));
+  return names.filter(isIdentityName);
+}
+
+async function writeConnection(
+  config: EngineConfig,
+  folder: string,
+  { name, pair }: { readonly name: string; readonly pair: IssuedKeyPair },
+): Promise<string> {
+  const files = await writeKeyPair(folder, name, pair);
+  const file = join(folder, `${name}.json`);
+  await replaceDurably(file, `${JSON.stringify({ engineUrl: config.url, name, ...files }, null, 2)}\n`);
+  return file;
+}
+
 export const credentialRenewalMs = 12 * hourMs;
 
-function issue(local: LocalCredentials, identity: Identity): Promise<IssuedKeyPair> {
+function issue(local: Omit<LocalCredentials, 'keys'>, identity: Identity): Promise<IssuedKeyPair> {
   return local.certificateAuthority.issueKeyPair(identity, { nowMs: local.nowMs });
 }
 

@@ -11,15 +11,21 @@ import {
   heartbeatAnswer,
   heartbeatRequest,
   renewRequest,
-  routes,
-} from '../../protocol/control-api.ts';
+} from '../../protocol/agent-api.ts';
+import { routes } from '../../protocol/control-api.ts';
 import { signGrant } from '../../protocol/replication-grant.ts';
 import { type EnrolmentOutcome, type EnrolmentRefusal, enrolAgent, renewAgent } from '../enrolment.ts';
 import { type InstanceOutcome, noteHeartbeat, saveGuests } from '../store/agents.ts';
 import { type Database, databaseNowMs } from '../store/database.ts';
 import { appendEvent } from '../store/events.ts';
-import { listMachinesOfAgent, type MachineRecord, saveHardware, saveReport } from '../store/machines.ts';
-import { finishRequests, type OutstandingRequest, outstandingRequests } from '../store/requests.ts';
+import {
+  listMachinesOfAgent,
+  type MachineRecord,
+  noteRunningAlthoughHeld,
+  saveHardware,
+  saveReport,
+} from '../store/machines.ts';
+import { finishRequests, type OutstandingRequest, outstandingRequests, savePowerResults } from '../store/requests.ts';
 import type { CallerOf } from './authentication.ts';
 import type { ApiDeps } from './deps.ts';
 import { answer, type Refusal, type Reply, refuse } from './reply.ts';
@@ -58,7 +64,7 @@ export function addAgentRoutes(router: Router, deps: ApiDeps): void {
     access: 'agent',
     body: heartbeatRequest,
     answer: heartbeatAnswer,
-    handle: async ({ caller, body }) => heartbeat(deps, caller, body),
+    handle: async ({ caller, body }) => answerHeartbeat(deps, caller, body),
   });
   router.add({
     method: 'POST',
@@ -100,8 +106,11 @@ function certificateReply(outcome: EnrolmentOutcome): Reply<CertificateBody> {
   return refuse(enrolmentRefusals[outcome.why], outcome.message, { nextStep: outcome.nextStep });
 }
 
-async function heartbeat(
-  deps: ApiDeps,
+type HeartbeatDeps = Pick<ApiDeps, 'store' | 'heartbeatEveryMs' | 'processServers' | 'grantKey'>;
+
+/** Keeps what an agent says of its host, and tells it what should be. */
+export async function answerHeartbeat(
+  deps: HeartbeatDeps,
   caller: CallerOf['agent'],
   beat: HeartbeatRequest,
 ): Promise<Reply<HeartbeatAnswer>> {
@@ -119,6 +128,7 @@ async function heartbeat(
       machines.map((machine) => machine.id),
     );
     const nowMs = await databaseNowMs(db);
+    await tellOfHeld(db, machines, beat);
     if (instance.kind === 'conflict-found') await tellOfConflict(db, instance.hostName);
     return answer({
       engineNowMs: nowMs,
@@ -152,6 +162,19 @@ async function tellOfConflict(db: Database, hostName: string): Promise<void> {
   await appendEvent(db, { kind: 'agent-conflict', text });
 }
 
+/** A source that was failed over from runs again: the agent has stopped it, and people must know. Source: RELIABILITY I3 */
+async function tellOfHeld(db: Database, machines: readonly MachineRecord[], beat: HeartbeatRequest): Promise<void> {
+  for (const machine of machines) {
+    if (!machine.isHeld || !beat.runningAlthoughHeld.includes(machine.id)) continue;
+    if ((await noteRunningAlthoughHeld(db, machine)) === 'again') continue;
+    const where = machine.protection.kind === 'failed-over' ? machine.protection.target : 'the target';
+    const text =
+      `The source of ${machine.name} on ${beat.hostName} was running although ${machine.name} is in charge at ${where}. ` +
+      'The agent has stopped it; nothing of it was replicated or discarded. See who started it, and keep it off.';
+    await appendEvent(db, { kind: 'two-copies', machineName: machine.name, text });
+  }
+}
+
 async function saveReports(db: Database, machines: readonly MachineRecord[], beat: HeartbeatRequest): Promise<void> {
   for (const machine of machines) {
     const report = beat.machines.find((one) => one.machineId === machine.id);
@@ -159,11 +182,9 @@ async function saveReports(db: Database, machines: readonly MachineRecord[], bea
     const guest = beat.guests.find((one) => one.name === machine.name);
     if (guest !== undefined) await saveHardware(db, machine.id, guest.hardware);
   }
-  await finishRequests(
-    db,
-    beat.doneRequests,
-    machines.map((machine) => machine.id),
-  );
+  const machineIds = machines.map((machine) => machine.id);
+  await finishRequests(db, beat.doneRequests, machineIds);
+  await savePowerResults(db, beat.powerResults, machineIds);
 }
 
 type AssignmentFacts = {
@@ -173,14 +194,15 @@ type AssignmentFacts = {
   readonly nowMs: number;
 };
 
-function assignmentOf(deps: ApiDeps, facts: AssignmentFacts): Assignment {
+function assignmentOf(deps: HeartbeatDeps, facts: AssignmentFacts): Assignment {
   const { machine } = facts;
   const { epoch } = machine;
   const disks = machine.disks.map(({ id, key, sizeBytes }) => ({ diskId: id, key, sizeBytes }));
   const grant = {
     agentId: facts.caller.agentId,
     machineId: machine.id,
-    disks: disks.map(({ diskId, sizeBytes }) => ({ diskId, sizeBytes })),
+    // A held source may write nothing at all: its grant names no disk.
+    disks: machine.isHeld ? [] : disks.map(({ diskId, sizeBytes }) => ({ diskId, sizeBytes })),
     epoch,
     notAfterMs: facts.nowMs + grantLifeMs,
   };
@@ -193,5 +215,6 @@ function assignmentOf(deps: ApiDeps, facts: AssignmentFacts): Assignment {
     disks,
     grant: signGrant(grant, deps.grantKey),
     requests: facts.requests.filter((request) => request.machineId === machine.id),
+    isHeld: machine.isHeld,
   };
 }

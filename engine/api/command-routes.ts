@@ -1,13 +1,10 @@
 import type { z } from 'zod';
-import type { AccessRequest } from '../../domain/access.ts';
 import { assertNever } from '../../domain/invariant.ts';
 import { admit, type MachineAction } from '../../domain/protected-machine.ts';
 import { formatDuration } from '../../domain/units.ts';
 import {
   bookmarkBody,
-  type CommandAnswer,
   cleanupBody,
-  commandAnswer,
   enableBody,
   pauseBody,
   resumeBody,
@@ -20,32 +17,20 @@ import { openDrillOf } from '../store/drills.ts';
 import { appendEvent } from '../store/events.ts';
 import { type MachineRecord, pauseMachine, resumeMachine } from '../store/machines.ts';
 import { addRequest } from '../store/requests.ts';
+import { type CommandReply, type CommandRoute, commandsOf, type Order } from './command.ts';
 import type { ApiDeps, PlanOutcome, StartOutcome } from './deps.ts';
 import { enable } from './enable.ts';
 import { findByName } from './find-machine.ts';
-import { once } from './once.ts';
-import { answer, type Refusal, type Reply, refuse } from './reply.ts';
+import { answer, type Refusal, refuse } from './reply.ts';
 import type { Router } from './route.ts';
-
-type Order<Body> = { readonly body: Body; readonly person: string; readonly key: string };
-type CommandReply = Reply<CommandAnswer>;
 
 /** What people may order. Each is carried out once for its idempotency key. */
 export function addCommandRoutes(router: Router, deps: ApiDeps): void {
-  const command = <Body extends z.ZodType>(
-    route: { url: string; summary: string; needs: AccessRequest; body: Body },
+  const add = commandsOf(router, deps);
+  const command = <Body extends z.ZodType<{ machine: string }>>(
+    route: CommandRoute<Body>,
     work: (order: Order<z.output<Body>>) => Promise<CommandReply>,
-  ) =>
-    router.add({
-      ...route,
-      method: 'POST',
-      access: 'person',
-      answer: commandAnswer,
-      handle: ({ caller, body, idempotencyKey }) =>
-        once(deps.store, { key: idempotencyKey, person: caller.name, url: route.url, body }, (key) =>
-          work({ body, person: caller.name, key }),
-        ),
-    });
+  ) => add({ machineOf: (body) => body.machine, ...route }, work);
   const inTransaction =
     <Body>(work: (db: Database, order: Order<Body>) => Promise<CommandReply>) =>
     (order: Order<Body>) =>

@@ -1,6 +1,7 @@
 import type { KeyObject } from 'node:crypto';
-import type { Role } from '../../domain/access.ts';
 import type { PlanView } from '../../protocol/control-api.ts';
+import type { ApprovalDeps } from '../approvals/deps.ts';
+import type { AuditAnchors } from '../audit-anchor.ts';
 import type { CertificateAuthority, IssuedKeyPair } from '../certificate-authority.ts';
 import type { EnrolmentDeps } from '../enrolment.ts';
 import type { PointKeeper } from '../recovery-points.ts';
@@ -44,10 +45,13 @@ export type ApiDeps = {
   readonly store: Store;
   readonly points: PointKeeper;
   readonly workflow: Workflow;
+  readonly approvals: Omit<ApprovalDeps, 'store' | 'heartbeatEveryMs'>;
   readonly enrolment: EnrolmentDeps;
   readonly certificateAuthority: CertificateAuthority;
-  /** What a person may do, by the name in their certificate. */
-  readonly rolesOf: (name: string) => readonly Role[];
+  /** Opens the secrets of authenticators; see people/sealed-secret.ts. */
+  readonly authenticatorKey: Buffer;
+  /** What the vault says of the audit trail, so that a removed end is noticed. */
+  readonly auditAnchors: AuditAnchors;
   /** The engine's own certificate. */
   readonly serverKey: IssuedKeyPair;
   /** The Ed25519 key that signs replication grants. */

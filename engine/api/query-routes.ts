@@ -13,7 +13,6 @@ import {
   routes,
   runView,
   versionView,
-  whoamiView,
 } from '../../protocol/control-api.ts';
 import { listHostViews } from '../store/agents.ts';
 import { listEvents } from '../store/events.ts';
@@ -43,13 +42,6 @@ export function addQueryRoutes(router: Router, deps: ApiDeps): void {
   const look = { method: 'GET', access: 'person', needs: 'look' } as const;
   router.add({
     ...look,
-    url: routes.whoami,
-    summary: 'Who the caller is and may do',
-    answer: whoamiView,
-    handle: async ({ caller }) => answer({ ...caller, roles: [...caller.roles] }),
-  });
-  router.add({
-    ...look,
     url: routes.version,
     summary: 'Versions of the parts',
     answer: versionView,
@@ -64,6 +56,7 @@ export function addQueryRoutes(router: Router, deps: ApiDeps): void {
   });
   router.add({
     ...look,
+    access: 'looker',
     url: routes.machine,
     summary: 'One machine',
     answer: machineView,
@@ -98,6 +91,7 @@ function addRunRoutes(router: Router, deps: ApiDeps): void {
   });
   router.add({
     ...look,
+    access: 'looker',
     url: routes.run,
     summary: 'One run with its steps',
     answer: runView,
@@ -108,6 +102,7 @@ function addRunRoutes(router: Router, deps: ApiDeps): void {
   });
   router.add({
     ...look,
+    access: 'looker',
     url: routes.consolePicture,
     summary: 'The console of the started machine, as PNG',
     answer: z.instanceof(Buffer),

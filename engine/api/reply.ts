@@ -15,6 +15,8 @@ const statusOf: Record<RefusalKind, number> = {
   'ambiguous-target': 409,
   refused: 409,
   outage: 503,
+  'not-linked': 403,
+  'step-up': 403,
 };
 
 export function answer<Answer>(body: Answer): Reply<Answer> {

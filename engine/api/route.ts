@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { type AccessRequest, decideAccess } from '../../domain/access.ts';
 import { assertNever, invariant } from '../../domain/invariant.ts';
 import { describeCauses, OutageError } from '../../domain/outage.ts';
-import { type Access, type Authentication, authenticate, type CallerOf } from './authentication.ts';
+import { type Access, authenticate, type CallerOf } from './authentication.ts';
+import { actorOrigin, auditCommand, detailOf, type Origin, originOf } from './command-audit.ts';
 import type { ApiDeps } from './deps.ts';
 import { type Refusal, type Reply, refuse } from './reply.ts';
 
@@ -61,35 +62,48 @@ export function createRouter(app: FastifyInstance, deps: ApiDeps): Router {
     add(route) {
       const { method, url, summary, access, body, query, answer } = route;
       descriptions.push({ method, url, summary, access, body, query, answer });
-      const callers = new WeakMap<FastifyRequest, CallerOf[typeof access]>();
+      const callers = new WeakMap<FastifyRequest, CallerOf[typeof access] | TurnedAway>();
       app.route({
         method,
         url,
         // Before anything of the body is read: strangers cannot even make us parse.
         onRequest: async (request, reply) => {
-          const outcome = await admit(deps, route, request).catch((error: unknown) => refusalOf(error, deps));
-          if (outcome.kind === 'refusal') return reply.code(outcome.status).send(outcome.body);
-          callers.set(request, outcome.caller);
+          const outcome = await authenticate(deps, request, access).catch((error: unknown) => refusalOf(error, deps));
+          if (outcome.kind === 'admitted') callers.set(request, outcome.caller);
+          else if ('actor' in outcome && outcome.actor !== undefined && method === 'POST') {
+            // A bot vouches for who it was: the audit trail tells of the attempt, and of what it was about.
+            callers.set(request, { kind: 'turned-away', refusal: outcome, origin: actorOrigin(outcome.actor) });
+          } else return reply.code(outcome.status).send(outcome.body);
         },
         handler: (request, reply) => {
           const caller = callers.get(request);
           invariant(caller !== undefined, 'a request was admitted before it is handled');
-          return serve(deps, route, { caller, request, reply });
+          return 'origin' in caller
+            ? send(deps, { route, reply }, () => deny(deps, request, caller))
+            : serve(deps, route, { caller, request, reply });
         },
       });
     },
   };
 }
 
-async function admit<Kind extends Access, Body extends Schema, Query extends Schema, Answer extends Schema>(
-  deps: ApiDeps,
-  route: Route<Kind, Body, Query, Answer>,
-  request: FastifyRequest,
-): Promise<Authentication<Kind>> {
-  const outcome = await authenticate(deps, request, route.access);
-  if (outcome.kind === 'refusal' || route.needs === undefined || !('roles' in outcome.caller)) return outcome;
-  const decision = decideAccess(outcome.caller.roles, route.needs);
-  return decision.kind === 'denied' ? refuse('forbidden', decision.message) : outcome;
+type TurnedAway = { readonly kind: 'turned-away'; readonly refusal: Refusal; readonly origin: Origin };
+
+/** A role that is missing is refused before the body is understood, so that a refusal says nothing about it. */
+function refuseByRole(route: { readonly needs?: AccessRequest }, caller: CallerOf[Access]): TurnedAway | undefined {
+  if (route.needs === undefined || !('grants' in caller)) return undefined;
+  const decision = decideAccess(caller.grants, route.needs);
+  if (decision.kind === 'allowed') return undefined;
+  return { kind: 'turned-away', refusal: refuse('forbidden', decision.message), origin: originOf(caller) };
+}
+
+/** Somebody is turned away from a command: the audit trail says so too. */
+async function deny(deps: ApiDeps, request: FastifyRequest, { refusal, origin }: TurnedAway): Promise<Refusal> {
+  if (request.method !== 'POST') return refusal;
+  const { body } = request;
+  const outcome = `denied: ${refusal.body.message} ${detailOf(body, origin.envelope)}`;
+  await deps.store.write((db) => auditCommand(db, origin, { url: request.routeOptions.url ?? '', body, outcome }));
+  return refusal;
 }
 
 type Exchange<Caller> = { readonly caller: Caller; readonly request: FastifyRequest; readonly reply: FastifyReply };
@@ -99,8 +113,18 @@ async function serve<Kind extends Access, Body extends Schema, Query extends Sch
   route: Route<Kind, Body, Query, Answer>,
   exchange: Exchange<CallerOf[Kind]>,
 ): Promise<FastifyReply> {
-  const { reply } = exchange;
-  const outcome = await handle(route, exchange).catch((error: unknown) => refusalOf(error, deps));
+  const { caller, request, reply } = exchange;
+  const turnedAway = refuseByRole(route, caller);
+  const work = () => (turnedAway === undefined ? handle(route, exchange) : deny(deps, request, turnedAway));
+  return send(deps, { route, reply }, work);
+}
+
+async function send<Answer extends Schema>(
+  deps: ApiDeps,
+  { route, reply }: { readonly route: { readonly answer: Answer }; readonly reply: FastifyReply },
+  work: () => Promise<Reply<z.input<Answer>>>,
+): Promise<FastifyReply> {
+  const outcome = await work().catch((error: unknown) => refusalOf(error, deps));
   switch (outcome.kind) {
     case 'refusal':
       return reply.code(outcome.status).send(outcome.body);

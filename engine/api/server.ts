@@ -1,18 +1,30 @@
 import Fastify, { type FastifyError } from 'fastify';
 import { z } from 'zod';
 import { OutageError } from '../../domain/outage.ts';
+import { createTurns, type TurnLimits, type Turns } from '../store/turns.ts';
 import { secureServerOptions } from '../tls.ts';
 import { addAgentRoutes } from './agent-routes.ts';
+import { addAlertLooks, addAlertRoutes } from './alert-routes.ts';
+import { addApprovalLooks, addApprovalRoutes } from './approval-routes.ts';
+import { addAuditRoutes } from './audit-routes.ts';
 import { authenticate } from './authentication.ts';
+import { addBotRoutes, addChannelRoutes } from './bot-routes.ts';
 import { addCommandRoutes } from './command-routes.ts';
 import type { ApiDeps } from './deps.ts';
 import { openApiOf } from './openapi.ts';
+import { addPeopleRoutes } from './people-routes.ts';
 import { addQueryRoutes } from './query-routes.ts';
 import { answer, refuse } from './reply.ts';
-import { createRouter, refusalOf } from './route.ts';
+import { createRouter, type Router, refusalOf } from './route.ts';
 
 /** The largest body: a heartbeat with a thousand guests of many disks. */
 const bodyBytesMax = 8 * 1024 * 1024;
+
+/**
+ * People's commands that are carried out at once and that wait, so that a storm of them leaves the database to agents and to questions.
+ * The wait is shorter than clients', so that they hear why.
+ */
+const commandLimitsDefault: TurnLimits = { atOnceMax: 16, waitingMax: 1000, waitMsMax: 10_000 };
 
 export type Api = ReturnType<typeof createApi>;
 
@@ -22,7 +34,10 @@ export type Api = ReturnType<typeof createApi>;
  * `routes` are all routes that the server really has, as the server says itself; tests call each of them with the
  * wrong certificates.
  */
-export function createApi(deps: ApiDeps) {
+export function createApi(
+  deps: ApiDeps,
+  limits: { readonly commands: TurnLimits } = { commands: commandLimitsDefault },
+) {
   const app = Fastify({
     https: secureServerOptions(deps.serverKey, 'if-offered'),
     bodyLimit: bodyBytesMax,
@@ -38,9 +53,7 @@ export function createApi(deps: ApiDeps) {
     for (const one of [method].flat()) served.push({ method: one, url });
   });
   const router = createRouter(app, deps);
-  addAgentRoutes(router, deps);
-  addQueryRoutes(router, deps);
-  addCommandRoutes(router, deps);
+  addRoutes(router, deps, limits);
   router.add({
     method: 'GET',
     url: '/openapi.json',
@@ -85,5 +98,28 @@ export function createApi(deps: ApiDeps) {
       return { url: `https://${at.host}:${port}`, port };
     },
     close: () => app.close(),
+  };
+}
+
+function addRoutes(router: Router, deps: ApiDeps, limits: { readonly commands: TurnLimits }): void {
+  addAgentRoutes(router, deps);
+  addQueryRoutes(router, deps);
+  addPeopleRoutes(router, deps);
+  addAuditRoutes(router, deps);
+  const inOrder = inTurn(router, createTurns('the commands before it', limits.commands));
+  addCommandRoutes(inOrder, deps);
+  addApprovalRoutes(inOrder, deps);
+  addApprovalLooks(router, deps);
+  addAlertRoutes(inOrder, deps);
+  addAlertLooks(router, deps);
+  addChannelRoutes(inOrder, deps);
+  addBotRoutes(router, deps);
+}
+
+/** The same router, whose routes are carried out in turn. A caller is known before it waits: strangers take no place in the queue. */
+function inTurn(router: Router, turns: Turns): Router {
+  return {
+    descriptions: router.descriptions,
+    add: (route) => router.add({ ...route, handle: (call) => turns.take(() => route.handle(call)) }),
   };
 }

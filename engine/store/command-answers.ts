@@ -1,4 +1,6 @@
 import { and, eq, isNull, lt, sql } from 'drizzle-orm';
+import type { AuditEntry } from './audit.ts';
+import { auditEntries } from './audit-schema.ts';
 import type { Database } from './database.ts';
 import { commandAnswers } from './schema.ts';
 
@@ -14,12 +16,16 @@ export type Claim =
 /** A claim without an answer is given up after this time: whoever had it has died. Commands are safe to do again. */
 const claimMs = 30_000;
 
-/** Asks for the right to carry out the command of an idempotency key. */
+/**
+ * Asks for the right to carry out the command of an idempotency key. Whoever gets it stands in the audit trail with the command, in the same
+ * statement: what cannot be written down is not carried out.
+ */
 export async function claimCommand(
   db: Database,
   command: { readonly key: string; readonly person: string; readonly requestDigest: string },
+  entry: AuditEntry,
 ): Promise<Claim> {
-  const claimed = await db
+  const claim = db
     .insert(commandAnswers)
     .values(command)
     .onConflictDoUpdate({
@@ -31,19 +37,34 @@ export async function claimCommand(
         and ${commandAnswers.person} = ${command.person}`,
     })
     .returning({ key: commandAnswers.key });
-  if (claimed.length === 1) return { kind: 'claimed' };
+  const claimed = await db.execute(
+    sql`with claimed as ${claim}, noted as (${entryInsert(entry)} from claimed) select key from claimed`,
+  );
+  if (claimed.rows.length === 1) return { kind: 'claimed' };
   const [row] = await db.select().from(commandAnswers).where(eq(commandAnswers.key, command.key));
   if (row === undefined) return { kind: 'in-progress' };
   if (row.person !== command.person || row.requestDigest !== command.requestDigest) return { kind: 'other-request' };
   return row.status === null ? { kind: 'in-progress' } : { kind: 'answered', status: row.status, answer: row.answer };
 }
 
-/** Keeps the answer of a claimed command for whoever asks with the key again. */
-export async function keepAnswer(db: Database, key: string, answer: { status: number; body: unknown }): Promise<void> {
-  await db
+/** Keeps the answer of a claimed command for whoever asks with the key again; the trail gets what there is to tell of it. */
+export async function keepAnswer(
+  db: Database,
+  key: string,
+  answer: { readonly status: number; readonly body: unknown; readonly entry: AuditEntry | undefined },
+): Promise<void> {
+  const keep = db
     .update(commandAnswers)
     .set({ status: answer.status, answer: answer.body })
     .where(eq(commandAnswers.key, key));
+  if (answer.entry === undefined) await keep;
+  else await db.execute(sql`with kept as ${keep} ${entryInsert(answer.entry)}`);
+}
+
+/** One statement takes one turn of the connection instead of four: commands come in storms. */
+function entryInsert({ who, via, what, target, detail }: AuditEntry) {
+  return sql`insert into ${auditEntries} (who, via, what, target, detail)
+    select ${who}::text, ${via}::text, ${what}::text, ${target}::text, ${detail}::text`;
 }
 
 /** Gives a claim back when the command could not be carried out now, so that the same key may try again. */

@@ -67,6 +67,16 @@ export function pointName(vaultId: string, point: PointName, kind: 'pt' | 'gone'
   return `${pointFolder(vaultId, point.machineId)}${padded(point.number, sequenceDigits)}-${point.pointId}.${kind}`;
 }
 
+/** Anchors of the audit trail. */
+export function auditFolder(vaultId: string): string {
+  return `${vaultFolder(vaultId)}audit/`;
+}
+
+/** One for each hour (UTC), so that names are in order of time. */
+export function auditAnchorName(vaultId: string, atMs: number): string {
+  return `${auditFolder(vaultId)}${new Date(atMs).toISOString().slice(0, 13).replace(/[-T]/g, '')}.json`;
+}
+
 /** What a blob's name says that it is. */
 export type BlobName =
   | { readonly kind: 'vault-file' }
@@ -74,6 +84,7 @@ export type BlobName =
   | ({ readonly kind: 'segment' | 'condemned' | 'condemned-end'; readonly diskId: DiskId } & SegmentRange)
   | { readonly kind: 'map' | 'trash'; readonly diskId: DiskId; readonly epoch: number; readonly sequence: number }
   | ({ readonly kind: 'point' | 'gone' } & PointName)
+  | { readonly kind: 'audit-anchor' }
   | { readonly kind: 'unknown' };
 
 /** Reads a name; `unknown` for anything that this vault's code does not write. */
@@ -82,6 +93,7 @@ export function parseBlobName(vaultId: string, name: string): BlobName {
   if (!name.startsWith(folder)) return { kind: 'unknown' };
   const path = name.slice(folder.length);
   if (path === 'vault.json') return { kind: 'vault-file' };
+  if (/^audit\/\d{10}\.json$/.test(path)) return { kind: 'audit-anchor' };
   return parsePoint(path) ?? parseDiskBlob(path) ?? { kind: 'unknown' };
 }
 

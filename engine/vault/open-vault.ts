@@ -3,6 +3,7 @@ import type { DiskId } from '../../domain/ids.ts';
 import { OutageError } from '../../domain/outage.ts';
 import type { Position } from '../../domain/position.ts';
 import { DamagedBlobError } from '../../protocol/damaged-blob.ts';
+import { type AuditAnchors, createAuditAnchors } from './audit-anchors.ts';
 import type { BlobStore } from './blob-store.ts';
 import { compact } from './compaction.ts';
 import { isLost, listCondemned } from './condemned.ts';
@@ -41,7 +42,7 @@ export type VaultOptions = {
 };
 
 /** A vault with the threads that it holds. */
-export type OpenVault = Vault & { close(): Promise<void> };
+export type OpenVault = Vault & AuditAnchors & { close(): Promise<void> };
 
 const frameCacheBytesDefault = 134_217_728;
 const mapBytesDefault = 268_435_456;
@@ -137,6 +138,7 @@ function assembleVault(options: VaultOptions, identity: VaultIdentity): OpenVaul
     openDisk,
     putPoint: (manifest) => putPoint(pointDeps, manifest),
     points: (machineId) => readPoints(pointDeps, machineId),
+    ...createAuditAnchors(pointDeps),
     deletePoint: (manifest) => deletePoint(pointDeps, manifest),
     condemn: (diskId, findings) => states.condemn(diskId, new Set(findings.map(({ blob }) => blob))),
     condemned: (diskId) => listCondemned(deps, diskId),

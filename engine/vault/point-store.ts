@@ -12,7 +12,7 @@ import {
 import { type PointName, parseBlobName, pointFolder, pointName } from './blob-names.ts';
 import type { BlobStore } from './blob-store.ts';
 
-const signatureText = z.string().regex(/^[A-Za-z0-9_-]{86}$/);
+export const signatureText = z.string().regex(/^[A-Za-z0-9_-]{86}$/);
 const pointBlobSchema = z.strictObject({ manifest: pointManifestSchema, signature: signatureText });
 const goneSchema = z.strictObject({
   format: z.literal('lifeboat-point-gone/1'),
@@ -110,7 +110,8 @@ async function* pointNames(deps: PointDeps, machineId?: MachineId): AsyncGenerat
   }
 }
 
-async function readSigned<Schema extends z.ZodType>(
+/** Reads a signed blob of the vault; its signature is still to be checked. @throws DamagedBlobError */
+export async function readSigned<Schema extends z.ZodType>(
   deps: PointDeps,
   name: string,
   schema: Schema,
@@ -131,7 +132,8 @@ function isCut(bytes: Buffer): boolean {
   return bytes.at(-1) !== '}'.charCodeAt(0);
 }
 
-function checkSignature(deps: PointDeps, name: string, signed: { text: string; signature: string }): void {
+/** @throws DamagedBlobError unless the text was signed with this vault's key */
+export function checkSignature(deps: PointDeps, name: string, signed: { text: string; signature: string }): void {
   const signature = Buffer.from(signed.signature, 'base64url');
   const canonical = signature.toString('base64url') === signed.signature;
   if (canonical && verify(null, Buffer.from(signed.text), deps.publicKey, signature)) return;
@@ -142,7 +144,8 @@ function swapped(name: string, actual: { machineId: string; number: number; poin
   return new DamagedBlobError('swapped', `read ${name}: it is point ${actual.number} of ${actual.machineId}`);
 }
 
-function signText(deps: PointDeps, text: string): string {
+/** @throws OutageError when this program does not have the signing key */
+export function signText(deps: PointDeps, text: string): string {
   if (deps.signingKey === undefined) {
     throw new OutageError('sign a recovery point: this program does not have the signing key', {
       retryable: false,

@@ -1,5 +1,6 @@
 import type { DiskId } from '../../domain/ids.ts';
 import type { PointManifest } from '../../protocol/point-manifest.ts';
+import { readAuditAnchor } from './audit-anchors.ts';
 import { type BlobName, parseBlobName, vaultFileName, vaultFolder } from './blob-names.ts';
 import { type Condemned, isLost, listCondemned, passOver } from './condemned.ts';
 import { createDiskKeys, readDiskKey } from './disk-keys.ts';
@@ -53,6 +54,7 @@ export async function verifyAll(
     diskFindings.push(...disk.findings);
     condemned.push(...disk.condemned);
   }
+  const anchorProblems = await checkAuditAnchors(deps, blobs, onRead);
   const strange = blobs.filter(({ parsed }) => parsed.kind === 'unknown');
   const findings = [
     ...fileFindings,
@@ -61,6 +63,7 @@ export async function verifyAll(
     ),
     ...checked.findings,
     ...anchorFindings(deps.vaultId, anchors, checked),
+    ...anchorProblems,
     ...diskFindings,
   ];
   const segmentCount = blobs.filter(({ parsed }) => parsed.kind === 'segment').length;
@@ -82,6 +85,21 @@ async function checkVaultFile(
   } finally {
     onRead(blobs.find((blob) => blob.name === name)?.sizeBytes ?? 0);
   }
+}
+
+/** Whether the audit trail is as long as its newest anchor says is for whoever has the trail: the engine's database. */
+async function checkAuditAnchors(
+  deps: VerifyDeps,
+  blobs: readonly ListedBlob[],
+  onRead: Progress,
+): Promise<VaultFinding[]> {
+  const findings: VaultFinding[] = [];
+  for (const { name, sizeBytes, parsed } of blobs) {
+    if (parsed.kind !== 'audit-anchor') continue;
+    await readAuditAnchor(deps.points, name).catch((error: unknown) => findings.push(findingOf(name, error)));
+    onRead(sizeBytes);
+  }
+  return findings;
 }
 
 type DiskToCheck = {

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { dayMs } from '../../../domain/units.ts';
 import { createCertificateAuthority } from '../../../engine/certificate-authority.ts';
 import { newId } from '../../../engine/store/new-id.ts';
+import { chatRoutes } from '../../../protocol/chat-api.ts';
 import { refusalBody, routes } from '../../../protocol/control-api.ts';
 import { startTestPostgres, type TestPostgres } from '../../fixtures/postgres.ts';
 import { type Answer, type Caller, startTestApi, type TestApi } from './api-fixture.ts';
@@ -44,13 +45,17 @@ function expectRefusalBody(answer: Answer): void {
   if (answer.status >= 400) expect(refusalBody.safeParse(answer.body).success).toBe(true);
 }
 const isAgentRoute = (url: string) => agentRoutes.includes(url);
-const isPeopleRoute = (url: string) => !isAgentRoute(url) && !openRoutes.includes(url);
+const isBotRoute = (url: string) => url.startsWith('/v1/bot/');
+const isPeopleRoute = (url: string) => !isAgentRoute(url) && !isBotRoute(url) && !openRoutes.includes(url);
+/** Also for somebody without a role: to know who they are here, and to become somebody. */
+const isEverybodysRoute = (url: string) =>
+  [routes.whoami, chatRoutes.link, '/openapi.json'].some((each) => each === url);
 const only = (status: number, found: Record<string, number>) =>
   expect(Object.entries(found).filter(([, each]) => each !== status)).toEqual([]);
 
 test('the server has exactly the routes of the protocol, and its own description', () => {
-  const served = api.routes.map(({ url }) => url).sort();
-  expect(served).toEqual([...Object.values(routes), '/openapi.json'].sort());
+  const served = [...new Set(api.routes.map(({ url }) => url))].sort();
+  expect(served).toEqual([...Object.values(routes), ...Object.values(chatRoutes), '/openapi.json'].sort());
 });
 
 describe('every route but enrolment', () => {
@@ -87,6 +92,14 @@ test('people’s routes are closed to agents, process servers and engines: 403',
   only(403, await statuses(await api.as({ kind: 'engine', name: 'engine' }), isPeopleRoute));
 });
 
+test('the bots’ own routes are closed to people, agents and process servers: 403', async () => {
+  for (const kind of ['person', 'process-server'] as const) {
+    only(403, await statuses(await api.as({ kind, name: 'ada' }), isBotRoute));
+  }
+  const { caller } = await api.enrol('host-of-bot-test');
+  only(403, await statuses(caller, isBotRoute));
+});
+
 test('agents’ routes are closed to people, bots and process servers: 403', async () => {
   for (const kind of ['person', 'bot', 'process-server'] as const) {
     only(403, await statuses(await api.as({ kind, name: 'ana' }), isAgentRoute));
@@ -103,15 +116,16 @@ test('an agent that nobody enrolled, and one whose host was enrolled again, are 
 
 test('a viewer may look and not act; somebody without a role may do neither: 403', async () => {
   const vera = await api.as({ kind: 'person', name: 'vera' });
-  only(403, await statuses(vera, (url) => url.startsWith('/v1/commands/')));
+  const ownOnly: readonly string[] = [chatRoutes.link, chatRoutes.authenticator];
+  only(403, await statuses(vera, (url) => url.startsWith('/v1/commands/') && !ownOnly.includes(url)));
   expect((await vera.get(routes.machines)).status).toBe(200);
   const nobody = await api.as({ kind: 'person', name: 'nobody' });
-  only(403, await statuses(nobody, (url) => isPeopleRoute(url) && url !== '/openapi.json'));
+  only(403, await statuses(nobody, (url) => isPeopleRoute(url) && !isEverybodysRoute(url)));
 });
 
 test('the checks see an open door: with the right certificate the same calls are let in', async () => {
-  const ana = await api.as({ kind: 'person', name: 'ana' });
-  const found = await statuses(ana, isPeopleRoute);
+  const ada = await api.as({ kind: 'person', name: 'ada' });
+  const found = await statuses(ada, isPeopleRoute);
   expect(Object.values(found).filter((status) => status === 401 || status === 403)).toEqual([]);
 });
 

@@ -3,8 +3,10 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { Agent, request } from 'undici';
+import type { z } from 'zod';
 import type { AgentId } from '../../../domain/ids.ts';
 import { invariant } from '../../../domain/invariant.ts';
+import { OutageError } from '../../../domain/outage.ts';
 import type { ApiDeps, Workflow } from '../../../engine/api/deps.ts';
 import { createApi } from '../../../engine/api/server.ts';
 import { createCertificateAuthority, type IssuedKeyPair } from '../../../engine/certificate-authority.ts';
@@ -12,11 +14,13 @@ import { createPointKeeper } from '../../../engine/recovery-points.ts';
 import { consumeToken, insertToken, recordRenewal } from '../../../engine/store/enrolment.ts';
 import { newId } from '../../../engine/store/new-id.ts';
 import type { Store } from '../../../engine/store/open.ts';
+import { addPerson, setGrants } from '../../../engine/store/people.ts';
 import { openDirectoryStore } from '../../../engine/vault/directory-store.ts';
 import { createVault, type OpenVault } from '../../../engine/vault/open-vault.ts';
 import { createVaultKeys } from '../../../engine/vault/vault-keys.ts';
 import { vaultAnchorFile } from '../../../engine/vault-anchor.ts';
-import type { GuestReport, HeartbeatRequest, ReplicationReport } from '../../../protocol/control-api.ts';
+import type { GuestReport, HeartbeatRequest, ReplicationReport } from '../../../protocol/agent-api.ts';
+import { actorHeader, type chatActor } from '../../../protocol/chat-api.ts';
 import type { Identity } from '../../../protocol/identity.ts';
 
 export type Answer = { readonly status: number; readonly body: unknown; readonly bytes: Buffer };
@@ -36,7 +40,9 @@ export type TestApi = {
   readonly routes: readonly { readonly method: string; readonly url: string }[];
   readonly errors: unknown[];
   anonymous(): Caller;
-  as(identity: Identity, nowMs?: number): Promise<Caller>;
+  as(identity: Identity, nowMs?: number, headers?: Record<string, string>): Promise<Caller>;
+  /** Somebody in chat, for whom a bot speaks. */
+  inChat(user: string, more?: Partial<z.input<typeof chatActor>>): Promise<Caller>;
   /** An agent with its certificate, as enrolment makes it. */
   enrol(hostName: string): Promise<{ readonly agentId: AgentId; readonly caller: Caller }>;
   stop(): Promise<void>;
@@ -48,6 +54,16 @@ const refusingWorkflow: Workflow = {
   startCleanup: async () => ({ kind: 'refused', message: 'no workflow here' }),
 };
 
+const refusingApprovals: ApiDeps['approvals'] = {
+  target: {
+    check: () => Promise.reject(new OutageError('no target here', { retryable: false })),
+    describe: () => Promise.reject(new OutageError('no target here', { retryable: false })),
+  },
+  verifyStepUp: async () => 'no-authenticator',
+  createApprovedRun: async () => ({ kind: 'refused', message: 'no runs here' }),
+  startRun: async () => undefined,
+};
+
 /** A whole control API on a free port, with a real authority, vault and database. */
 export async function startTestApi(store: Store, changes: Partial<ApiDeps> = {}): Promise<TestApi> {
   const stateFolder = await mkdtemp(path.join(os.tmpdir(), 'lifeboat-api-'));
@@ -57,6 +73,7 @@ export async function startTestApi(store: Store, changes: Partial<ApiDeps> = {})
   await mkdir(vaultFolder);
   const blobs = await openDirectoryStore(vaultFolder);
   const vault = await createVault({ store: blobs, keys, sealerThreads: 0 });
+  await seedPersons(store);
   const errors: unknown[] = [];
   const points = createPointKeeper({
     store,
@@ -69,6 +86,7 @@ export async function startTestApi(store: Store, changes: Partial<ApiDeps> = {})
     store,
     points,
     workflow: refusingWorkflow,
+    approvals: refusingApprovals,
     enrolment: {
       certificateAuthority: authority,
       engineUrl: 'https://127.0.0.1:1',
@@ -78,7 +96,8 @@ export async function startTestApi(store: Store, changes: Partial<ApiDeps> = {})
       recordRenewal: (renewal) => store.write((db) => recordRenewal(db, renewal)),
     },
     certificateAuthority: authority,
-    rolesOf: (name) => (name === 'vera' ? ['viewer'] : name === 'nobody' ? [] : ['operator']),
+    authenticatorKey: randomBytes(32),
+    auditAnchors: vault,
     serverKey: await authority.issueKeyPair({ kind: 'engine', name: 'engine' }, { nowMs: Date.now() }),
     grantKey: grantKeys.privateKey,
     processServers: ['https://127.0.0.1:9443'],
@@ -92,14 +111,14 @@ export async function startTestApi(store: Store, changes: Partial<ApiDeps> = {})
   const api = createApi(deps);
   const { url } = await api.listen({ host: '127.0.0.1', port: 0 });
   const agents: Agent[] = [];
-  const caller = (key?: IssuedKeyPair) => {
+  const caller = (key?: IssuedKeyPair, headers: Record<string, string> = {}) => {
     const client = key === undefined ? {} : { key: key.privateKey, cert: key.certificate };
     const agent = new Agent({ connect: { ca: authority.certificate, ...client } });
     agents.push(agent);
-    return callerOver(agent, url);
+    return callerOver(agent, url, headers);
   };
-  const as = async (identity: Identity, nowMs = Date.now()) =>
-    caller(await authority.issueKeyPair(identity, { nowMs }));
+  const as = async (identity: Identity, nowMs = Date.now(), headers: Record<string, string> = {}) =>
+    caller(await authority.issueKeyPair(identity, { nowMs }), headers);
   return {
     url,
     store,
@@ -111,6 +130,11 @@ export async function startTestApi(store: Store, changes: Partial<ApiDeps> = {})
     errors,
     anonymous: () => caller(),
     as,
+    async inChat(user, more = {}) {
+      const actor = { surface: 'slack', tenant: 'T1', user, displayName: user, kind: 'member', ...more };
+      const bot = await authority.issueKeyPair({ kind: 'bot', name: 'bot-1' }, { nowMs: Date.now() });
+      return caller(bot, { [actorHeader]: encodeURIComponent(JSON.stringify(actor)) });
+    },
     async enrol(hostName) {
       const agentId = newId('agent');
       const tokenHash = randomBytes(32).toString('hex');
@@ -132,9 +156,21 @@ export async function startTestApi(store: Store, changes: Partial<ApiDeps> = {})
   };
 }
 
-function callerOver(agent: Agent, url: string): Caller {
+const persons = { ana: 'operator', ben: 'operator', vera: 'viewer', nobody: undefined, ada: 'admin' } as const;
+
+async function seedPersons(store: Store): Promise<void> {
+  await store.write(async (db) => {
+    for (const [name, role] of Object.entries(persons)) {
+      await addPerson(db, name, 'the test');
+      if (role !== undefined) await setGrants(db, name, [{ role, scope: { kind: 'everything' } }], 'the test');
+    }
+  });
+}
+
+function callerOver(agent: Agent, url: string, more: Record<string, string>): Caller {
   const call = async (method: string, route: string, body?: unknown, key?: string): Promise<Answer> => {
     const headers = {
+      ...more,
       ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       ...(key === undefined ? {} : { 'idempotency-key': key }),
     };
@@ -178,5 +214,7 @@ export function heartbeatOf(
     guests,
     machines: more.machines ?? [],
     doneRequests: more.doneRequests ?? [],
+    powerResults: [],
+    runningAlthoughHeld: [],
   };
 }

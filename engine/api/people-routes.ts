@@ -1,0 +1,231 @@
+import { z } from 'zod';
+import { grantWords } from '../../domain/access.ts';
+import {
+  authenticatorBody,
+  chatRoutes,
+  linkBody,
+  onCallBody,
+  personBody,
+  personView,
+  tagBody,
+} from '../../protocol/chat-api.ts';
+import { routes, whoamiView } from '../../protocol/control-api.ts';
+import { authenticatorAnswer, linkAnswer } from '../../protocol/people-api.ts';
+import { beginSetUp, confirmSetUp, type StepUp } from '../people/authenticator.ts';
+import { type LinkSide, makeLinkCode, redeemLinkCode } from '../people/linking.ts';
+import { findAuthenticator, removeAuthenticator } from '../store/authenticators.ts';
+import type { Database } from '../store/database.ts';
+import { appendEvent } from '../store/events.ts';
+import { changeTags, tagsOf } from '../store/machine-tags.ts';
+import {
+  activeAdmins,
+  addPerson,
+  findPerson,
+  listPersons,
+  onCallPersons,
+  setDisabled,
+  setGrants,
+  setOnCall,
+  unlinkUsers,
+} from '../store/people.ts';
+import type { Person } from './authentication.ts';
+import { type CommandReply, commandsOf, type Order } from './command.ts';
+import { auditCommand, originOf } from './command-audit.ts';
+import type { ApiDeps } from './deps.ts';
+import { findByName } from './find-machine.ts';
+import { namePersons } from './name-persons.ts';
+import { answer, type Reply, refuse } from './reply.ts';
+import type { Router } from './route.ts';
+
+const tagPattern = /^[a-z0-9][a-z0-9:._-]{0,59}$/;
+
+/** Who is who, and who may do what. Source: CHAT 5.2 (3), (4); issue 3 item 4 */
+export function addPeopleRoutes(router: Router, deps: ApiDeps): void {
+  const { store } = deps;
+  router.add({
+    method: 'GET',
+    access: 'chatter',
+    url: routes.whoami,
+    summary: 'Who the caller is and may do',
+    answer: whoamiView,
+    handle: async ({ caller }) => answer(await store.read((db) => whoami(db, caller))),
+  });
+  router.add({
+    method: 'GET',
+    access: 'person',
+    needs: 'look',
+    url: chatRoutes.people,
+    summary: 'All persons, with their roles, chat users and the on-call list',
+    answer: z.array(personView),
+    handle: async () => answer(await store.read(listPersons)),
+  });
+  const command = commandsOf(router, deps);
+  command({ url: chatRoutes.person, summary: 'Add or change a person', needs: 'person', body: personBody }, (order) =>
+    store.write((db) => changePerson(db, order)),
+  );
+  command({ url: chatRoutes.onCall, summary: 'Say who is on call', needs: 'on-call', body: onCallBody }, (order) =>
+    store.write((db) => changeOnCall(db, order)),
+  );
+  command(
+    {
+      url: chatRoutes.tag,
+      summary: 'Change the tags of a machine',
+      needs: 'tag',
+      body: tagBody,
+      machineOf: (body) => body.machine,
+    },
+    (order) => store.write((db) => tag(db, order)),
+  );
+  addProofRoutes(router, deps);
+}
+
+/** Their answers hold secrets: they are kept nowhere, so they are no commands with an idempotency key. */
+function addProofRoutes(router: Router, deps: ApiDeps): void {
+  const { store } = deps;
+  router.add({
+    method: 'POST',
+    access: 'chatter',
+    url: chatRoutes.link,
+    summary: 'Link a chat user to a person: makes a one-time code, or redeems one',
+    body: linkBody,
+    answer: linkAnswer,
+    handle: ({ caller, body }) =>
+      store.write(async (db) => {
+        await auditCommand(db, originOf(caller), { url: chatRoutes.link, body });
+        return link(db, caller, body.code);
+      }),
+  });
+  router.add({
+    method: 'POST',
+    access: 'person',
+    needs: 'authenticator',
+    url: chatRoutes.authenticator,
+    summary: 'Set up six-digit codes, or prove that they work',
+    body: authenticatorBody,
+    answer: authenticatorAnswer,
+    handle: ({ caller, body }) =>
+      store.write(async (db) => {
+        await auditCommand(db, originOf(caller), { url: chatRoutes.authenticator, body });
+        return authenticator(deps, db, { person: caller.name, code: body.code });
+      }),
+  });
+}
+
+async function whoami(db: Database, caller: Person): Promise<z.input<typeof whoamiView>> {
+  const { name, via, isLinked } = caller;
+  const roles = [...new Set(caller.grants.map(({ role }) => role))];
+  const view = { name, via, isLinked, roles, grants: [...caller.grants] };
+  if (!isLinked) return view;
+  const hasAuthenticator = (await findAuthenticator(db, name))?.isConfirmed === true;
+  return { ...view, hasAuthenticator, isOnCall: (await onCallPersons(db)).includes(name) };
+}
+
+async function link(
+  db: Database,
+  caller: Person,
+  code: string | undefined,
+): Promise<Reply<z.input<typeof linkAnswer>>> {
+  const side: LinkSide =
+    caller.actor === undefined ? { kind: 'person', person: caller.name } : { kind: 'chat', actor: caller.actor };
+  const outcome = code === undefined ? await makeLinkCode(db, side) : await redeemLinkCode(db, side, code);
+  if (outcome.kind === 'refused') return refuse('refused', outcome.message, { nextStep: outcome.nextStep });
+  if (outcome.kind === 'linked') {
+    const text = `${outcome.displayName || 'A chat user'} of ${outcome.surface} is linked to ${outcome.person}.`;
+    await appendEvent(db, { kind: 'linked', text });
+  }
+  return answer(outcome);
+}
+
+async function authenticator(
+  deps: Pick<ApiDeps, 'authenticatorKey'>,
+  db: Database,
+  proof: { readonly person: string; readonly code: string | undefined },
+): Promise<Reply<z.input<typeof authenticatorAnswer>>> {
+  const { person, code } = proof;
+  if (code !== undefined) {
+    const outcome = await confirmSetUp(deps, db, { person, code });
+    return outcome === 'proven' ? answer({ kind: 'confirmed' }) : refuseCode(outcome);
+  }
+  const begun = await beginSetUp(deps, db, person);
+  if (begun !== 'confirmed-already') return answer(begun);
+  return refuse('refused', 'You have an authenticator already.', {
+    nextStep: `If it is lost, an admin can take it away on the engine's host: \`lifeboat person reset-authenticator ${person}\`.`,
+  });
+}
+
+/** Why a six-digit code was not taken, and what to do. */
+function refuseCode(outcome: Exclude<StepUp, 'proven'>) {
+  const words = {
+    wrong: ['This six-digit code is wrong.', 'Type the code that your telephone shows now.'],
+    used: ['This six-digit code was used already.', 'Wait for the next one, at most 30 s.'],
+    locked: ['Five six-digit codes were wrong.', 'Wait a quarter of an hour, then try again.'],
+    'no-authenticator': ['You have no authenticator yet.', 'Set one up: `authenticator`.'],
+  } as const;
+  const [message, nextStep] = words[outcome];
+  return refuse('step-up', message, { nextStep });
+}
+
+async function changePerson(db: Database, order: Order<z.output<typeof personBody>>): Promise<CommandReply> {
+  const { body, person: by } = order;
+  const { name } = body;
+  const admins = await activeAdmins(db);
+  if (admins.every((each) => each === name) && !(await staysAdmin(db, body))) {
+    return refuse('refused', `${name} is the only admin of this installation, and stays so.`, {
+      nextStep: 'Make another person admin of everything first.',
+    });
+  }
+  const outcome = await addPerson(db, name, by);
+  if (body.grants !== undefined) await setGrants(db, name, body.grants, by);
+  if (body.isDisabled !== undefined) await setDisabled(db, name, body.isDisabled);
+  if (body.unlink !== undefined && body.unlink.length > 0) await unlinkUsers(db, name, body.unlink);
+  if (body.resetAuthenticator === true) await removeAuthenticator(db, name);
+  const text = `${by} ${outcome === 'added' ? 'added' : 'changed'} ${name}${changesOf(body)}.`;
+  await appendEvent(db, { kind: 'person-changed', text });
+  return answer({ kind: 'done', message: text });
+}
+
+async function staysAdmin(db: Database, body: z.output<typeof personBody>): Promise<boolean> {
+  const before = await findPerson(db, body.name);
+  const grants = body.grants ?? before?.grants ?? [];
+  const isAdmin = grants.some(({ role, scope }) => role === 'admin' && scope.kind === 'everything');
+  return isAdmin && !(body.isDisabled ?? before?.isDisabled ?? false);
+}
+
+function changesOf(body: z.output<typeof personBody>): string {
+  const changes = [
+    body.grants && (body.grants.length === 0 ? 'no role' : body.grants.map(grantWords).join(', ')),
+    body.isDisabled === undefined ? undefined : body.isDisabled ? 'disabled' : 'enabled',
+    body.unlink && `unlinked from ${body.unlink.join(' and ')}`,
+    body.resetAuthenticator && 'without an authenticator',
+  ].filter((each) => typeof each === 'string');
+  return changes.length === 0 ? '' : `: ${changes.join('; ')}`;
+}
+
+async function changeOnCall(db: Database, order: Order<z.output<typeof onCallBody>>): Promise<CommandReply> {
+  const found = await namePersons(db, order.caller, order.body.persons);
+  if (found.kind === 'refusal') return found;
+  await setOnCall(db, found.names);
+  const text =
+    found.names.length === 0
+      ? `${order.person} emptied the on-call list: nobody is called.`
+      : `${order.person} set the on-call list: ${found.names.join(', then ')}.`;
+  await appendEvent(db, { kind: 'on-call-changed', text });
+  return answer({ kind: 'done', message: text });
+}
+
+async function tag(db: Database, order: Order<z.output<typeof tagBody>>): Promise<CommandReply> {
+  const { add, remove } = order.body;
+  const found = await findByName(db, order.body.machine);
+  if (found.kind === 'refusal' && found.body.kind !== 'ambiguous-target') return found;
+  const wrong = add.find((each) => !tagPattern.test(each));
+  if (wrong !== undefined) {
+    return refuse('bad-request', `\`${wrong}\` is no tag: 1 to 60 small letters, digits, dots, dashes, colons.`);
+  }
+  const { machine: typed } = order.body;
+  const machineName = typed.startsWith('vm:') ? typed.slice('vm:'.length) : typed;
+  await changeTags(db, { machineName, add, remove, by: order.person });
+  const tags = await tagsOf(db, machineName);
+  const text = `${order.person} tagged ${machineName}: ${tags.length === 0 ? 'no tags' : tags.join(', ')}.`;
+  await appendEvent(db, { kind: 'tags-changed', machineName, text });
+  return answer({ kind: 'done', message: text });
+}

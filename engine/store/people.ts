@@ -1,0 +1,197 @@
+import { and, asc, eq, inArray, isNull, sql } from 'drizzle-orm';
+import { coversAll, type Grant } from '../../domain/access.ts';
+import { type GrantView, grantView, type PersonView } from '../../protocol/chat-api.ts';
+import type { Database } from './database.ts';
+import { lockInTransaction } from './database.ts';
+import { tagsOfMachines } from './machine-tags.ts';
+import { authenticators, chatLinks, grants, onCall, persons } from './people-schema.ts';
+
+export type { Grant };
+export type ChatUser = { readonly surface: 'slack' | 'teams'; readonly tenant: string; readonly user: string };
+export type PersonRecord = { readonly name: string; readonly isDisabled: boolean; readonly grants: readonly Grant[] };
+
+/** The person with what they may do now; undefined when there is none of that name. */
+export async function findPerson(db: Database, name: string): Promise<PersonRecord | undefined> {
+  const rows = await db
+    .select({ disabledAt: persons.disabledAt, grant: grants })
+    .from(persons)
+    .leftJoin(grants, eq(grants.person, persons.name))
+    .where(eq(persons.name, name));
+  const [first] = rows;
+  if (first === undefined) return undefined;
+  const held = rows.flatMap(({ grant }) => (grant === null ? [] : [grantOf(grant)]));
+  return { name, isDisabled: first.disabledAt !== null, grants: held };
+}
+
+/** What a person may do now; nothing when they are disabled or unknown. */
+export async function grantsOf(db: Database, person: string): Promise<readonly Grant[]> {
+  const found = await findPerson(db, person);
+  return found === undefined || found.isDisabled ? [] : found.grants;
+}
+
+/** True for a person who is known and not disabled. */
+export async function isPersonActive(db: Database, person: string): Promise<boolean> {
+  return (await findPerson(db, person))?.isDisabled === false;
+}
+
+/** The persons, by name, who are active and may approve on every one of these machines; the requester may be among them. */
+export async function eligibleApprovers(
+  db: Database,
+  machineNames: readonly string[],
+  role: 'approver' | 'admin' = 'approver',
+): Promise<string[]> {
+  const tags = await tagsOfMachines(db, machineNames);
+  const machines = machineNames.map((name) => ({ name, tags: tags.get(name) ?? [] }));
+  const held = await activeGrants(db);
+  return [...held].filter(([, each]) => coversAll(each, role, machines)).map(([person]) => person);
+}
+
+async function activeGrants(db: Database): Promise<Map<string, Grant[]>> {
+  const rows = await db
+    .select({ grant: grants })
+    .from(grants)
+    .innerJoin(persons, eq(grants.person, persons.name))
+    .where(isNull(persons.disabledAt))
+    .orderBy(asc(persons.name));
+  const held = new Map<string, Grant[]>();
+  for (const { grant } of rows) held.set(grant.person, [...(held.get(grant.person) ?? []), grantOf(grant)]);
+  return held;
+}
+
+/** Who is on call and not disabled, the one to be asked first at the beginning. */
+export async function onCallPersons(db: Database): Promise<string[]> {
+  const rows = await db
+    .select({ person: onCall.person })
+    .from(onCall)
+    .innerJoin(persons, eq(onCall.person, persons.name))
+    .where(isNull(persons.disabledAt))
+    .orderBy(asc(onCall.position));
+  return rows.map(({ person }) => person);
+}
+
+/** Replaces the on-call list. Call it in a transaction. */
+export async function setOnCall(db: Database, names: readonly string[]): Promise<void> {
+  await lockInTransaction(db, 'on-call list');
+  await db.delete(onCall);
+  if (names.length > 0) await db.insert(onCall).values(names.map((person, position) => ({ person, position })));
+}
+
+/** Who somebody in chat is; undefined for a chat user who is linked to nobody. */
+export async function linkedPerson(db: Database, user: ChatUser): Promise<string | undefined> {
+  const [row] = await db.select({ person: chatLinks.person }).from(chatLinks).where(isUser(user));
+  return row?.person;
+}
+
+/** By which users of one tenant these persons are known there. */
+export async function chatUsersOf(
+  db: Database,
+  names: readonly string[],
+  where: { readonly surface: 'slack' | 'teams'; readonly tenant: string },
+): Promise<{ person: string; user: string }[]> {
+  if (names.length === 0) return [];
+  return db
+    .select({ person: chatLinks.person, user: chatLinks.user })
+    .from(chatLinks)
+    .where(
+      and(
+        inArray(chatLinks.person, [...names]),
+        eq(chatLinks.surface, where.surface),
+        eq(chatLinks.tenant, where.tenant),
+      ),
+    )
+    .orderBy(asc(chatLinks.person), asc(chatLinks.linkedAt));
+}
+
+/** Links a chat user to a person; `other-person`: the user is linked to somebody else, and stays so. */
+export async function linkUser(
+  db: Database,
+  link: ChatUser & { readonly person: string; readonly displayName: string },
+): Promise<'linked' | 'other-person'> {
+  await db.insert(chatLinks).values(link).onConflictDoNothing();
+  return (await linkedPerson(db, link)) === link.person ? 'linked' : 'other-person';
+}
+
+/** Takes a person's chat users away. */
+export async function unlinkUsers(db: Database, person: string, surfaces: readonly ChatUser['surface'][]) {
+  await db.delete(chatLinks).where(and(eq(chatLinks.person, person), inArray(chatLinks.surface, [...surfaces])));
+}
+
+/** Makes a person who is not there yet. */
+export async function addPerson(db: Database, name: string, by: string): Promise<'added' | 'was-there'> {
+  const added = await db.insert(persons).values({ name, createdBy: by }).onConflictDoNothing().returning();
+  return added.length === 1 ? 'added' : 'was-there';
+}
+
+/** Replaces everything that a person may do. Call it in a transaction. */
+export async function setGrants(db: Database, person: string, next: readonly Grant[], by: string): Promise<void> {
+  await db.delete(grants).where(eq(grants.person, person));
+  if (next.length === 0) return;
+  const rows = next.map(({ role, scope }) => ({
+    person,
+    role,
+    scopeKind: scope.kind,
+    scopeValue: scopeValueOf(scope),
+    grantedBy: by,
+  }));
+  await db.insert(grants).values(rows).onConflictDoNothing();
+}
+
+export async function setDisabled(db: Database, person: string, isDisabled: boolean): Promise<void> {
+  await db
+    .update(persons)
+    .set({ disabledAt: isDisabled ? sql`coalesce(${persons.disabledAt}, now())` : null })
+    .where(eq(persons.name, person));
+}
+
+/** Active persons who are admin of everything: there must always be one. Changes of them wait for each other. */
+export async function activeAdmins(db: Database): Promise<string[]> {
+  await lockInTransaction(db, 'admins');
+  const held = await activeGrants(db);
+  const isAdmin = ({ role, scope }: Grant) => role === 'admin' && scope.kind === 'everything';
+  return [...held].filter(([, each]) => each.some(isAdmin)).map(([person]) => person);
+}
+
+/** True when one of these persons is linked to a chat user. */
+export async function isAnyLinked(db: Database, names: readonly string[]): Promise<boolean> {
+  return names.length > 0 && (await db.$count(chatLinks, inArray(chatLinks.person, [...names]))) > 0;
+}
+
+/** Everybody, by name. */
+export async function listPersons(db: Database): Promise<PersonView[]> {
+  const rows = await db.select().from(persons).orderBy(asc(persons.name));
+  const held = await db.select().from(grants).orderBy(asc(grants.role), asc(grants.scopeValue));
+  const links = await db.select().from(chatLinks).orderBy(asc(chatLinks.linkedAt));
+  const duty = await db.select().from(onCall);
+  const proofs = await db
+    .select({ person: authenticators.person, at: authenticators.confirmedAt })
+    .from(authenticators);
+  return rows.map((row) => ({
+    name: row.name,
+    grants: held.filter((each) => each.person === row.name).map(grantOf),
+    links: links
+      .filter((each) => each.person === row.name)
+      .map((each) => ({ ...userOf(each), linkedAtMs: each.linkedAt.getTime() })),
+    hasAuthenticator: proofs.some((each) => each.person === row.name && each.at !== null),
+    isOnCall: duty.some((each) => each.person === row.name),
+    onCallPosition: duty.find((each) => each.person === row.name)?.position ?? null,
+    disabledAtMs: row.disabledAt?.getTime() ?? null,
+  }));
+}
+
+function isUser({ surface, tenant, user }: ChatUser) {
+  return and(eq(chatLinks.surface, surface), eq(chatLinks.tenant, tenant), eq(chatLinks.user, user));
+}
+
+function userOf({ surface, tenant, user }: typeof chatLinks.$inferSelect): ChatUser {
+  // The column's CHECK allows these two only.
+  return { surface: surface === 'slack' ? 'slack' : 'teams', tenant, user };
+}
+
+function scopeValueOf(scope: Grant['scope']): string {
+  if (scope.kind === 'everything') return '';
+  return scope.kind === 'machine' ? scope.name : scope.tag;
+}
+
+function grantOf({ role, scopeKind, scopeValue }: typeof grants.$inferSelect): GrantView {
+  return grantView.parse({ role, scope: { kind: scopeKind, name: scopeValue, tag: scopeValue } });
+}
