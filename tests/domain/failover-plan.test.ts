@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { decideAccess } from '../../domain/access.ts';
 import { type PlannablePoint, planTestFailover, type TestFailoverFacts } from '../../domain/failover-plan.ts';
 import { type DiskId, idFromBytes, type RecoveryPointId } from '../../domain/ids.ts';
 import { startPosition } from '../../domain/position.ts';
@@ -107,22 +106,5 @@ describe('the plan of a test failover', () => {
     expect(planTestFailover(facts([point(1, 'damaged')]), { point: 'latest' })).toMatchObject({
       message: expect.stringContaining('bookmark vm-7'),
     });
-  });
-});
-
-describe('access', () => {
-  it('lets an operator start a test failover, and a viewer only look', () => {
-    expect(decideAccess(['operator'], 'test-failover')).toEqual({ kind: 'allowed' });
-    expect(decideAccess(['viewer'], 'look')).toEqual({ kind: 'allowed' });
-    expect(decideAccess(['viewer'], 'test-failover')).toMatchObject({
-      kind: 'denied',
-      message: expect.stringContaining('operator'),
-    });
-  });
-
-  it('lets only an admin make tokens, and nobody without a role do anything', () => {
-    expect(decideAccess(['approver'], 'make-token').kind).toBe('denied');
-    expect(decideAccess(['admin'], 'make-token').kind).toBe('allowed');
-    expect(decideAccess([], 'look').kind).toBe('denied');
   });
 });

@@ -6,6 +6,7 @@ test('the three nearest names are offered, nearest first', () => {
   const names = ['vm-1', 'vm-17', 'vm-7', 'vm-70', 'database', 'web-01'];
   expect(nearestNames('vm7', names)).toEqual(['vm-7', 'vm-1', 'vm-17']);
   expect(nearestNames('VM-7', names)[0]).toBe('vm-7');
+  expect(nearestNames('vm7', ['vm17', 'vm71', 'vm_7'])[0]).toBe('vm_7');
   expect(nearestNames('databsae', names)).toEqual(['database']);
   expect(nearestNames('data', names)).toEqual(['database']);
   expect(nearestNames('xyzzy-unlike-all', names)).toEqual([]);

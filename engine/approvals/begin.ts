@@ -1,0 +1,111 @@
+import { reviewWithinMs } from '../../domain/break-glass.ts';
+import type { RunId } from '../../domain/ids.ts';
+import { assertNever, invariant } from '../../domain/invariant.ts';
+import type { PlannedFailoverPlan } from '../../domain/planned-failover.ts';
+import { type ApprovalRecord, moveApproval } from '../store/approvals.ts';
+import type { Database } from '../store/database.ts';
+import type { NewEvent } from '../store/events.ts';
+import { findMachine } from '../store/machines.ts';
+import { saveThresholds } from '../store/thresholds.ts';
+import type { ApprovalDeps, Speaker } from './deps.ts';
+import { whatOf } from './end.ts';
+import { wantedThresholds } from './proposal.ts';
+import { audit, hostOf, showRun, tell } from './tell.ts';
+
+export type Beginning = {
+  readonly approval: ApprovalRecord;
+  /** Whose vote, or whose break-glass, lets it begin. */
+  readonly speaker: Speaker;
+  readonly approvers: readonly string[];
+  readonly plan: PlannedFailoverPlan | undefined;
+  readonly isBreakGlass: boolean;
+};
+
+export type Begun = {
+  readonly runId: RunId | undefined;
+  readonly message: string;
+  readonly events: readonly NewEvent[];
+};
+
+/** Does what was approved, in the transaction that counted the last vote: approval and run are there together or not at all. */
+export async function begin(
+  deps: Pick<ApprovalDeps, 'createApprovedRun'>,
+  db: Database,
+  order: Beginning,
+): Promise<Begun> {
+  const { approval, speaker, isBreakGlass } = order;
+  const by = isBreakGlass ? speaker.person : order.approvers.join(', ');
+  const how = isBreakGlass ? 'alone, without approval' : `approved by ${by}`;
+  await audit(db, {
+    speaker,
+    what: 'approval executing',
+    approval,
+    detail: `${how}; asked for by ${approval.requestedBy}`,
+  });
+  await moveApproval(db, approval.id, {
+    state: 'executing',
+    decided: { by, reason: isBreakGlass ? `without approval: ${approval.reason}` : '' },
+    ...(isBreakGlass && { breakGlass: { reviewWithinMs } }),
+  });
+  switch (approval.operation) {
+    case 'planned-failover':
+      return beginFailover(deps, db, { ...order, by });
+    case 'raise-threshold':
+      return changeThresholds(db, { ...order, by });
+    default:
+      return assertNever(approval.operation);
+  }
+}
+
+type BeginningBy = Beginning & { readonly by: string };
+
+async function beginFailover(
+  deps: Pick<ApprovalDeps, 'createApprovedRun'>,
+  db: Database,
+  order: BeginningBy,
+): Promise<Begun> {
+  const { approval, plan, by, speaker, isBreakGlass } = order;
+  invariant(plan, 'a failover is begun only with the plan of this moment');
+  const what = whatOf(approval);
+  const text = isBreakGlass
+    ? `${by} begins the ${what} alone, without approval: ${approval.reason}`
+    : `${by} approved the ${what}; it begins.`;
+  const told = await tell(db, {
+    approval,
+    kind: isBreakGlass ? 'approval-break-glass' : 'approval-approved',
+    tone: isBreakGlass ? 'bad' : 'good',
+    severity: isBreakGlass ? 'critical' : 'info',
+    text,
+    isForRequester: !isBreakGlass,
+  });
+  // Last but for the events: creating a run tells people of it, and that must come last in a transaction.
+  const outcome = await deps.createApprovedRun(db, {
+    approvalId: approval.id,
+    plan,
+    requestedBy: approval.requestedBy,
+  });
+  if (outcome.kind === 'refused') return notBegun(db, order, outcome.message);
+  const { runId } = outcome;
+  const machine = await findMachine(db, approval.machineId);
+  const persons = [...new Set([approval.requestedBy, ...order.approvers])];
+  await showRun(db, { runId, persons, host: await hostOf(db, machine?.agentId ?? null) });
+  await audit(db, { speaker, what: 'approval run', approval, detail: `run ${runId}` });
+  return { runId, message: `${text} Follow it with \`show ${runId}\`.`, events: [{ ...told, runId }] };
+}
+
+async function notBegun(db: Database, { approval, speaker }: BeginningBy, why: string): Promise<Begun> {
+  await audit(db, { speaker, what: 'approval failed', approval, detail: why });
+  await moveApproval(db, approval.id, { state: 'failed', decided: { by: speaker.person, reason: why } });
+  const text = `The ${whatOf(approval)} was approved but did not begin: ${why}`;
+  const told = await tell(db, { approval, kind: 'approval-failed', tone: 'bad', text, isForRequester: true });
+  return { runId: undefined, message: text, events: [told] };
+}
+
+async function changeThresholds(db: Database, { approval, by }: BeginningBy): Promise<Begun> {
+  const { machineId } = approval;
+  await saveThresholds(db, { machineId, thresholds: wantedThresholds(approval.params), setBy: approval.requestedBy });
+  await moveApproval(db, approval.id, { state: 'succeeded' });
+  const text = `${by} approved the ${whatOf(approval)}; they hold from now on.`;
+  const told = await tell(db, { approval, kind: 'approval-succeeded', tone: 'good', text, isForRequester: true });
+  return { runId: undefined, message: text, events: [told] };
+}

@@ -1,0 +1,203 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import { type AlertThresholds, decideThresholds } from '../../domain/alert-threshold.ts';
+import {
+  type Approval,
+  type ApprovalRule,
+  approvalRule,
+  changedFields,
+  type ProposalNow,
+} from '../../domain/approval.ts';
+import { assertNever } from '../../domain/invariant.ts';
+import {
+  type Check,
+  type FailoverTarget,
+  type PlannedFailoverFacts,
+  type PlannedFailoverPlan,
+  planPlannedFailover,
+} from '../../domain/planned-failover.ts';
+import { formatDuration } from '../../domain/units.ts';
+import { canonicalText } from '../../protocol/point-manifest.ts';
+import type { ApprovalRecord, ShownWithApproval } from '../store/approvals.ts';
+import type { Database } from '../store/database.ts';
+import { tagsOf } from '../store/machine-tags.ts';
+import { findMachine, type MachineRecord } from '../store/machines.ts';
+import { thresholdsOf } from '../store/thresholds.ts';
+import { failoverFacts } from './failover-facts.ts';
+
+/** What is asked for: everything that will be done, its digest, and what people are shown. */
+export type Proposal = {
+  readonly operation: Approval['operation'];
+  readonly rule: ApprovalRule;
+  /** What the digest covers. */
+  readonly params: object;
+  readonly digest: string;
+  readonly shown: ShownWithApproval;
+};
+
+export type Around = { readonly target: FailoverTarget; readonly heartbeatEveryMs: number };
+
+/** SHA-256 (hex) over everything that will be done. Source: CHAT 5.2 (1) */
+export function proposalDigest(params: object): string {
+  return createHash('sha256').update(canonicalText(params)).digest('hex');
+}
+
+/** A failover as it was planned at one moment. */
+export type PlannedProposal = {
+  readonly plan: PlannedFailoverPlan;
+  readonly proposal: Proposal;
+  readonly facts: PlannedFailoverFacts;
+};
+export type FailoverProposal =
+  | ({ readonly kind: 'planned' } & PlannedProposal)
+  | {
+      readonly kind: 'refused';
+      readonly message: string;
+      /** Asking again does not help. */
+      readonly isOver: boolean;
+      /** What it would be when the failed checks pass; undefined when that cannot be said now. */
+      readonly blocked: PlannedProposal | undefined;
+    };
+
+/** What a planned failover of the machine would be if it were asked for now. */
+export async function proposeFailover(
+  db: Database,
+  machine: MachineRecord,
+  order: Around & { readonly notBeforeMs: number | undefined },
+): Promise<FailoverProposal> {
+  const facts = await failoverFacts(db, machine, order);
+  const tags = await tagsOf(db, machine.name);
+  const decision = planPlannedFailover(facts);
+  const { checks } = decision;
+  const proposed = (plan: PlannedFailoverPlan, impact: readonly string[]): PlannedProposal => ({
+    ...{ plan, facts },
+    proposal: failoverProposal({ machine, tags, plan, checks, impact, notBeforeMs: order.notBeforeMs }),
+  });
+  if (decision.kind === 'planned') return { kind: 'planned', ...proposed(decision.plan, decision.impact) };
+  const { message, isOver, plan } = decision;
+  return { kind: 'refused', message, isOver, blocked: plan && proposed(plan, []) };
+}
+
+function failoverProposal(given: {
+  readonly machine: MachineRecord;
+  readonly tags: readonly string[];
+  readonly plan: PlannedFailoverPlan;
+  readonly checks: readonly Check[];
+  readonly impact: readonly string[];
+  readonly notBeforeMs: number | undefined;
+}): Proposal {
+  const { machine, plan, notBeforeMs } = given;
+  const rule = approvalRule('planned-failover', [{ tags: given.tags }]);
+  const params = {
+    operation: 'planned-failover',
+    plan,
+    // Its figures too: a policy that was changed under the same name is another one.
+    policy: { ...machine.policy },
+    neededCount: rule.neededCount,
+    notBeforeMs: notBeforeMs ?? null,
+  };
+  const shown = { impact: [...given.impact], checks: [...given.checks], facts: failoverWords(plan, notBeforeMs) };
+  return { operation: 'planned-failover', rule, params, digest: proposalDigest(params), shown };
+}
+
+function failoverWords(plan: PlannedFailoverPlan, notBeforeMs: number | undefined): ShownWithApproval['facts'] {
+  const disks = `${plan.disks.length} (${plan.disks.map((disk) => disk.key).join(', ')})`;
+  const facts = [
+    { label: 'Point', value: 'taken after the shutdown' },
+    { label: 'Target', value: `${plan.target}, as ${plan.vmName}` },
+    { label: 'Network', value: plan.network },
+    { label: 'Disks', value: disks },
+    { label: 'Shutdown limit', value: formatDuration(plan.shutdownLimitMs) },
+  ];
+  return notBeforeMs === undefined ? facts : [{ label: 'Begins', value: atWords(notBeforeMs) }, ...facts];
+}
+
+/** `2026-11-21 22:00Z`: times that people agree on are the same everywhere. */
+export function atWords(atMs: number): string {
+  return `${new Date(atMs).toISOString().slice(0, 16).replace('T', ' ')}Z`;
+}
+
+const thresholdParams = z.object({ to: z.object({ warnMs: z.number(), criticalMs: z.number() }) });
+
+/** What the thresholds will be, of the stored parameters. */
+export function wantedThresholds(params: unknown): AlertThresholds {
+  return thresholdParams.parse(params).to;
+}
+
+export type ThresholdProposal =
+  | { readonly kind: 'refused'; readonly message: string }
+  | { readonly kind: 'immediate'; readonly text: string }
+  | { readonly kind: 'planned'; readonly text: string; readonly proposal: Proposal };
+
+/** What setting the thresholds of the machine would be if it were asked for now. */
+export async function proposeThresholds(
+  db: Database,
+  machine: MachineRecord,
+  wanted: AlertThresholds,
+): Promise<ThresholdProposal> {
+  const { name, policy } = machine;
+  const from = await thresholdsOf(db, machine);
+  const facts = { machineName: name, now: from, pointEveryMs: policy.crashConsistentEveryMs };
+  const decision = decideThresholds(facts, wanted);
+  if (decision.kind !== 'needs-approval') return decision;
+  const rule = approvalRule('raise-threshold', [{ tags: await tagsOf(db, name) }]);
+  const params = {
+    operation: 'raise-threshold',
+    machineId: machine.id,
+    machineName: name,
+    from,
+    to: { ...wanted },
+    neededCount: rule.neededCount,
+  };
+  const shown = {
+    impact: [...decision.impact],
+    checks: [],
+    facts: [
+      { label: 'Warning', value: `${formatDuration(from.warnMs)} → ${formatDuration(wanted.warnMs)}` },
+      { label: 'Critical', value: `${formatDuration(from.criticalMs)} → ${formatDuration(wanted.criticalMs)}` },
+    ],
+  };
+  const proposal: Proposal = { operation: 'raise-threshold', rule, params, digest: proposalDigest(params), shown };
+  return { kind: 'planned', text: decision.text, proposal };
+}
+
+export type Reproposal = {
+  readonly now: ProposalNow;
+  /** What will run, when it is a failover that is possible now. */
+  readonly plan: PlannedFailoverPlan | undefined;
+};
+
+/** What an approval's request would be if it were made at this moment: everything is read and decided anew. Source: RELIABILITY 2b (1), (3) */
+export async function repropose(db: Database, approval: ApprovalRecord, around: Around): Promise<Reproposal> {
+  const machine = await findMachine(db, approval.machineId);
+  if (machine === undefined) return over(`${approval.machineName} is not there any more.`);
+  switch (approval.operation) {
+    case 'planned-failover': {
+      const found = await proposeFailover(db, machine, { ...around, notBeforeMs: approval.notBeforeMs });
+      if (found.kind === 'planned') {
+        return { now: { kind: 'planned', ...compare(approval, found.proposal.params) }, plan: found.plan };
+      }
+      if (found.isOver) return over(found.message);
+      const { blocked } = found;
+      const compared = blocked ? compare(approval, blocked.proposal.params) : { digest: undefined, changes: [] };
+      return { now: { kind: 'not-now', message: found.message, ...compared }, plan: undefined };
+    }
+    case 'raise-threshold': {
+      const found = await proposeThresholds(db, machine, wantedThresholds(approval.params));
+      if (found.kind === 'refused') return over(found.message);
+      if (found.kind === 'immediate') return over(`The thresholds of ${machine.name} have been changed meanwhile.`);
+      return { now: { kind: 'planned', ...compare(approval, found.proposal.params) }, plan: undefined };
+    }
+    default:
+      return assertNever(approval.operation);
+  }
+}
+
+function over(message: string): Reproposal {
+  return { now: { kind: 'over', message }, plan: undefined };
+}
+
+function compare(approval: ApprovalRecord, params: object) {
+  const before = z.record(z.string(), z.unknown()).parse(approval.params);
+  return { digest: proposalDigest(params), changes: changedFields(before, params) };
+}

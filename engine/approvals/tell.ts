@@ -1,0 +1,110 @@
+import type { AgentId } from '../../domain/ids.ts';
+import type { NoteView } from '../../protocol/chat-api.ts';
+import { agentSilences } from '../store/agents.ts';
+import type { ApprovalRecord } from '../store/approvals.ts';
+import { appendAudit } from '../store/audit.ts';
+import type { Database } from '../store/database.ts';
+import { appendEvent, type NewEvent } from '../store/events.ts';
+import { addNote, showTopic, type Topic, tellPersons, touchTopic } from '../store/messages.ts';
+import type { Speaker } from './deps.ts';
+
+/** What happened to an approval, for people. */
+export type News = {
+  readonly approval: Pick<ApprovalRecord, 'id' | 'machineName' | 'requestedBy'>;
+  /** Event kind, e.g. `approval-rejected`. */
+  readonly kind: string;
+  readonly tone: NoteView['tone'];
+  /** One sentence. */
+  readonly text: string;
+  /** Also as a direct message to whoever asked. */
+  readonly isForRequester?: boolean;
+  readonly severity?: 'info' | 'warning' | 'critical';
+  readonly copyLine?: string;
+  readonly runId?: string | undefined;
+};
+
+const noteLengthMax = 3000;
+
+export function topicOf(approvalId: string): Topic {
+  return `approval:${approvalId}`;
+}
+
+/**
+ * Draws every copy of the approval's message again, adds a line to its threads and tells whoever asked. The event that is returned
+ * must be appended last in the transaction: see appendEvents.
+ */
+export async function tell(db: Database, news: News): Promise<NewEvent> {
+  const { approval, tone, text, severity = 'info' } = news;
+  const topic = topicOf(approval.id);
+  const note: NoteView = { title: '', tone, text: [text.slice(0, noteLengthMax)], copyLine: news.copyLine ?? null };
+  const isNotifying = severity !== 'info';
+  await touchTopic(db, topic);
+  await addNote(db, { topic, note, severity, isNotifying });
+  if (news.isForRequester === true) {
+    const title = `Your request for ${approval.machineName}`.slice(0, 150);
+    await tellPersons(db, { persons: [approval.requestedBy], note: { ...note, title }, severity });
+  }
+  return { kind: news.kind, text, machineName: approval.machineName, runId: news.runId };
+}
+
+/** Shows a new request in the subscribed channels and to everybody who may decide about it. */
+export async function showRequest(
+  db: Database,
+  show: {
+    readonly approvalId: string;
+    readonly persons: readonly string[];
+    readonly host: string | undefined;
+    readonly severity: 'warning' | 'critical';
+  },
+): Promise<void> {
+  const { approvalId, ...more } = show;
+  await showTopic(db, { topic: topicOf(approvalId), channels: 'subscribed', ...more });
+}
+
+/** Shows the run that was begun where its request was shown, without ringing: its progress is drawn there from now on. */
+export async function showRun(
+  db: Database,
+  show: { readonly runId: string; readonly persons: readonly string[]; readonly host: string | undefined },
+): Promise<void> {
+  const { runId, ...more } = show;
+  await showTopic(db, {
+    topic: `run:${runId}`,
+    channels: 'subscribed',
+    severity: 'warning',
+    isNotifying: false,
+    ...more,
+  });
+}
+
+/** The host whose subscribers are shown what happens to the machine; undefined when no agent has it. */
+export async function hostOf(db: Database, agentId: AgentId | null): Promise<string | undefined> {
+  return (await agentSilences(db)).find((agent) => agent.agentId === agentId)?.hostName;
+}
+
+/** Last in the transaction: from here on everybody who writes events waits (see events.ts). */
+export async function appendEvents(db: Database, events: readonly NewEvent[]): Promise<void> {
+  for (const event of events) await appendEvent(db, event);
+}
+
+/** Writes into the audit trail, before the change, what is about to be done with exactly these parameters. */
+export async function audit(
+  db: Database,
+  entry: {
+    readonly speaker: Speaker;
+    readonly what: string;
+    readonly approval: Pick<ApprovalRecord, 'id' | 'digest' | 'machineName' | 'operation'>;
+    readonly detail: string;
+  },
+): Promise<void> {
+  const { speaker, approval } = entry;
+  await appendAudit(db, {
+    who: speaker.person,
+    via: speaker.identity,
+    what: entry.what,
+    target: approval.id,
+    detail: `${approval.operation} of ${approval.machineName}, digest ${approval.digest}; ${entry.detail}`.replaceAll(
+      '\u0000',
+      '',
+    ),
+  });
+}
