@@ -2,7 +2,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isId, type MachineId } from '../domain/ids.ts';
 import { describeCauses } from '../domain/outage.ts';
-import type { Assignment, ReplicationReport } from '../protocol/control-api.ts';
+import type { Assignment, PowerResult, ReplicationReport } from '../protocol/agent-api.ts';
 import type { Discovery } from './discovery.ts';
 import type { SpoolBudget } from './hrl-spool.ts';
 import { readJournal } from './journal.ts';
@@ -14,6 +14,8 @@ export type AssignedMachines = {
   readonly reconcile: (assignments: readonly Assignment[]) => Promise<void>;
   readonly reports: () => ReplicationReport[];
   readonly doneRequests: () => string[];
+  readonly powerResults: () => PowerResult[];
+  readonly runningAlthoughHeld: () => MachineId[];
   readonly stop: () => Promise<void>;
 };
 
@@ -23,21 +25,21 @@ export type AssignedMachinesDeps = ReplicationDeps & {
   readonly spoolBudget: SpoolBudget;
 };
 
-type NotStarted = { readonly message: string; readonly sinceMs: number };
+type NotStarted = { readonly message: string; readonly sinceMs: number; readonly requests: Assignment['requests'] };
 
 export function createAssignedMachines(deps: AssignedMachinesDeps): AssignedMachines {
   const running = new Map<MachineId, MachineReplication>();
   const notStarted = new Map<MachineId, NotStarted>();
 
-  const failed = (machineId: MachineId, message: string) => {
+  const failed = ({ machineId, requests }: Assignment, message: string) => {
     const sinceMs = notStarted.get(machineId)?.sinceMs ?? deps.nowMs();
-    notStarted.set(machineId, { message: message.slice(0, 1000), sinceMs });
+    notStarted.set(machineId, { message: message.slice(0, 1000), sinceMs, requests });
   };
   const start = async (assignment: Assignment) => {
     const { machineId, name } = assignment;
     const tracker = deps.discovery.trackerOf(name);
     if (tracker === undefined) {
-      failed(machineId, `There is no guest ${name} on this host. Start it.`);
+      failed(assignment, `There is no guest ${name} on this host. Start it.`);
       return;
     }
     try {
@@ -45,7 +47,7 @@ export function createAssignedMachines(deps: AssignedMachinesDeps): AssignedMach
       notStarted.delete(machineId);
     } catch (error) {
       deps.log.warn({ machineId, err: error }, 'the replication of a machine could not be started');
-      failed(machineId, describeCauses(error));
+      failed(assignment, describeCauses(error));
     }
   };
   /** What could not be removed now (a guest that is switched off) is tried again with the next heartbeat. */
@@ -78,17 +80,33 @@ export function createAssignedMachines(deps: AssignedMachinesDeps): AssignedMach
       ...[...running.values()].map((machine) => machine.report()),
       ...[...notStarted].map(([machineId, failure]) => ({
         machineId,
-        activity: { kind: 'failing' as const, ...failure },
+        activity: { kind: 'failing' as const, message: failure.message, sinceMs: failure.sinceMs },
         spoolBytes: 0,
         sentBytesTotal: 0,
       })),
     ],
     doneRequests: () => [...running.values()].flatMap((machine) => machine.doneRequests()).slice(0, 1000),
+    powerResults: () => [
+      ...[...running.values()].flatMap((machine) => machine.powerResult() ?? []),
+      ...[...notStarted.values()].flatMap(refusedShutdowns),
+    ],
+    runningAlthoughHeld: () =>
+      [...running].filter(([, machine]) => machine.wasRunningAlthoughHeld()).map(([machineId]) => machineId),
     async stop() {
       await Promise.all([...running.values()].map((machine) => machine.stop()));
       running.clear();
     },
   };
+}
+
+/** What is not there cannot be stopped, and the engine need not wait to hear that. */
+function refusedShutdowns({ message, requests }: NotStarted): PowerResult[] {
+  return requests
+    .filter((request) => request.kind === 'shutdown')
+    .map(({ requestId }) => ({
+      requestId,
+      outcome: { kind: 'failed', message: message.slice(0, 500), isRunning: false },
+    }));
 }
 
 async function machinesWithState(stateFolder: string): Promise<MachineId[]> {

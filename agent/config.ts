@@ -3,8 +3,8 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { gibibyte, mebibyte } from '../domain/units.ts';
+import { machineName } from '../protocol/api-fields.ts';
 import { readConfigFile } from '../protocol/config-file.ts';
-import { machineName } from '../protocol/control-api.ts';
 
 const absolutePath = z.string().startsWith('/', 'must be an absolute path');
 

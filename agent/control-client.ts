@@ -11,9 +11,8 @@ import {
   type HeartbeatAnswer,
   type HeartbeatRequest,
   heartbeatAnswer,
-  refusalBody,
-  routes,
-} from '../protocol/control-api.ts';
+} from '../protocol/agent-api.ts';
+import { refusalBody, routes } from '../protocol/control-api.ts';
 import { type AgentIdentity, secureClientOptions } from './identity.ts';
 
 /**

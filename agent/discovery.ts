@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OutageError } from '../domain/outage.ts';
-import { type GuestReport, machineName } from '../protocol/control-api.ts';
+import type { GuestReport } from '../protocol/agent-api.ts';
+import { machineName } from '../protocol/api-fields.ts';
 import type { AgentConfig } from './config.ts';
 import type { AgentLog } from './machine-context.ts';
 import type { ChangeTracker } from './tracker/change-tracker.ts';
@@ -71,8 +73,10 @@ async function qemuGuestNames(folder: string | undefined): Promise<string[]> {
 }
 
 function qemuTracker(deps: { config: AgentConfig; workFolder: string }, name: string): ChangeTracker {
+  const guestAgentPath = join(deps.config.guestFolder ?? '', `${name}.qga`);
   return openQemuGuestTracker({
     socketPath: join(deps.config.guestFolder ?? '', `${name}.qmp`),
+    ...(existsSync(guestAgentPath) ? { guestAgentPath } : {}),
     trackingId: trackingIdOf(name),
     workFolder: deps.workFolder,
     fleeceBytesMax: deps.config.fleeceBytesMax,

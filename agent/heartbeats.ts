@@ -1,9 +1,9 @@
-import type { GuestReport, HeartbeatAnswer, HeartbeatRequest } from '../protocol/control-api.ts';
+import type { GuestReport, HeartbeatAnswer, HeartbeatRequest } from '../protocol/agent-api.ts';
 import type { AssignedMachines } from './assigned-machines.ts';
 import type { ControlClient } from './control-client.ts';
 import type { AgentLog } from './machine-context.ts';
 import { backoffMs } from './replication-decision.ts';
-import { createWakeup } from './wakeup.ts';
+import type { Wakeup } from './wakeup.ts';
 
 export type HeartbeatDeps = {
   readonly client: Pick<ControlClient, 'heartbeat'>;
@@ -14,6 +14,8 @@ export type HeartbeatDeps = {
   readonly monotonicMs: () => number;
   readonly random: () => number;
   readonly log: AgentLog;
+  /** Wakes the heartbeats when there is news that should not wait for the next one. */
+  readonly wakeup: Wakeup;
   readonly signal: AbortSignal;
 };
 
@@ -22,7 +24,6 @@ export type HeartbeatDeps = {
  * with what was assigned last. Another instance with our certificate stops us: two agents must not send one machine's changes.
  */
 export async function runHeartbeats(deps: HeartbeatDeps): Promise<void> {
-  const wakeup = createWakeup(deps.signal);
   let failureCount = 0;
   while (!deps.signal.aborted) {
     const startedAtMs = deps.monotonicMs();
@@ -37,7 +38,7 @@ export async function runHeartbeats(deps: HeartbeatDeps): Promise<void> {
       if (failureCount === 1 || failureCount % 20 === 0)
         deps.log.warn({ err: error, failureCount }, 'a heartbeat failed');
     }
-    await wakeup.wait(Math.max(50, nextMs - (deps.monotonicMs() - startedAtMs)));
+    await deps.wakeup.wait(Math.max(50, nextMs - (deps.monotonicMs() - startedAtMs)));
   }
 }
 
@@ -50,6 +51,8 @@ async function beat(deps: HeartbeatDeps): Promise<number> {
     guests: await deps.guests(),
     machines: deps.machines.reports(),
     doneRequests: deps.machines.doneRequests(),
+    powerResults: deps.machines.powerResults(),
+    runningAlthoughHeld: deps.machines.runningAlthoughHeld(),
   });
   switch (outcome.kind) {
     case 'answered':

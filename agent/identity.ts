@@ -7,7 +7,7 @@ import * as x509 from '@peculiar/x509';
 import { z } from 'zod';
 import { type AgentId, isId } from '../domain/ids.ts';
 import { OutageError } from '../domain/outage.ts';
-import { type CertificateAnswer, certificateAnswer } from '../protocol/control-api.ts';
+import { type CertificateAnswer, certificateAnswer } from '../protocol/agent-api.ts';
 import { replaceDurably } from '../protocol/durable-file.ts';
 import { identityOf } from '../protocol/identity.ts';
 

@@ -83,8 +83,12 @@ export function withCapture(
     sequence: disk.queuedUpTo,
     position: disk.acked?.sequence === disk.queuedUpTo ? disk.acked : null,
   }));
+  const { power } = journal;
+  const isLast = power !== null && power.phase === 'off' && power.requestId === capture.requestId;
   return {
     ...journal,
+    // In the same write, so that the capture after a stop is known by its request however the agent ends.
+    power: isLast ? { ...power, phase: 'captured', captureId: capture.captureId, isAnnounced: false } : power,
     generation: journal.generation + 1,
     disks,
     captures: [...journal.captures, { ...capture, disks: positions }],
@@ -110,7 +114,12 @@ export function withAcknowledged(journal: Journal, diskId: DiskId, position: Pos
 /** The engine has the capture (or will never take it): it is forgotten, and its request is done. */
 export function withAnnounced(journal: Journal, captureId: string): Journal {
   const capture = journal.captures.find((candidate) => candidate.captureId === captureId);
-  const announced = { ...journal, captures: journal.captures.filter((other) => other.captureId !== captureId) };
+  const { power } = journal;
+  const announced = {
+    ...journal,
+    captures: journal.captures.filter((other) => other.captureId !== captureId),
+    power: power?.captureId === captureId ? { ...power, isAnnounced: true } : power,
+  };
   return capture?.requestId ? withDoneRequest(announced, capture.requestId) : announced;
 }
 

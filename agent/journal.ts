@@ -49,9 +49,31 @@ export const journalSchema = z.object({
     }),
   ),
   doneRequests: z.array(z.string()),
+  /** What the engine asked to be done with the source's power, and how far that is; null when nothing was asked. Source: A10 */
+  power: z
+    .object({
+      requestId: z.string(),
+      /**
+       * `stopping` → `off` → `captured` (what it wrote last is durable here) → `proven` (a later look found no change).
+       * `given-up`: it did not stop and runs on; `started`: it was asked to run again and does.
+       */
+      phase: z.enum(['stopping', 'off', 'captured', 'proven', 'given-up', 'started']),
+      /** How it was stopped, or why it was not, for people. */
+      words: z.string(),
+      isRunning: z.boolean(),
+      /** The capture that was taken after the stop. */
+      captureId: z.string().uuid().nullable(),
+      /** The engine has that capture. */
+      isAnnounced: z.boolean(),
+      /** A source that did not stop may still obey: until then it is looked after. Epoch milliseconds of this host. */
+      watchUntilMs: z.number(),
+    })
+    .nullable()
+    .default(null),
 });
 export type Journal = z.infer<typeof journalSchema>;
 export type JournalDisk = Journal['disks'][number];
+export type JournalPower = NonNullable<Journal['power']>;
 export type JournalCapture = Journal['captures'][number];
 
 export type JournalStore = {
@@ -114,6 +136,7 @@ function emptyJournal(machine: { machineId: MachineId; machineName: string }): J
     disks: [],
     captures: [],
     doneRequests: [],
+    power: null,
   };
 }
 

@@ -1,5 +1,5 @@
 import type { DiskId } from '../domain/ids.ts';
-import type { AnnouncePointRequest, Assignment } from '../protocol/control-api.ts';
+import type { AnnouncePointRequest, Assignment } from '../protocol/agent-api.ts';
 import type { ChangeSender, DiskCall } from './change-sender.ts';
 import type { AnnounceOutcome } from './control-client.ts';
 import type { DiskSpool } from './hrl-spool.ts';
@@ -37,6 +37,8 @@ export type ReplicationDeps = {
   readonly scanSlots: Slots;
   readonly log: AgentLog;
   readonly onBoundary: (boundary: CaptureBoundary) => void;
+  /** Something happened that the engine waits for: the next heartbeat should not wait. */
+  readonly onNews?: (() => void) | undefined;
 };
 export type AgentLog = {
   readonly info: (fields: object, message: string) => void;

@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DiskId } from '../domain/ids.ts';
 import { describeCauses, OutageError } from '../domain/outage.ts';
-import type { Assignment, ReplicationReport } from '../protocol/control-api.ts';
+import type { Assignment, PowerResult, ReplicationReport } from '../protocol/agent-api.ts';
 import { FencedError } from './change-sender.ts';
 import { type DiskSpool, openDiskSpool, type SpoolBudget } from './hrl-spool.ts';
 import { openJournal } from './journal.ts';
@@ -12,6 +12,7 @@ import type { MachineContext, ReplicationDeps } from './machine-context.ts';
 import { checkPositions, transferOnce } from './machine-transfer.ts';
 import { type BookmarkRequest, backoffMs, nextCaptureStep, queuedLogCount } from './replication-decision.ts';
 import { createReplicationProgress } from './replication-progress.ts';
+import { createSourcePower, type SourcePower } from './source-power.ts';
 import { type ChangeTracker, SnapshotBrokenError } from './tracker/change-tracker.ts';
 import { createSlots, createWakeup, type Wakeup } from './wakeup.ts';
 
@@ -21,6 +22,10 @@ export type MachineReplication = {
   readonly update: (assignment: Assignment) => void;
   readonly report: () => ReplicationReport;
   readonly doneRequests: () => readonly string[];
+  /** How what was asked of the source's power has ended, until the engine asks no more. */
+  readonly powerResult: () => PowerResult | undefined;
+  /** True when the source was found running although it is held, until an answer has come to a heartbeat that said so. */
+  readonly wasRunningAlthoughHeld: () => boolean;
   /** Ends both loops; a capture that is under way is abandoned, so that the machine is left as it was found. */
   readonly stop: () => Promise<void>;
   /** Protection was disabled: stops, and removes the tracking and everything that was kept for the machine. */
@@ -58,7 +63,8 @@ export async function startMachineReplication(
   };
   await adoptSpools(machine);
   const fence = createFence(machine);
-  const loops = Promise.all([captureLoop(machine, fence), transferLoop(machine, fence)]);
+  const power = createSourcePower(machine);
+  const loops = Promise.all([captureLoop(machine, fence, power), transferLoop(machine, fence)]);
   const stop = async () => {
     stopping.abort(new Error('the agent stops'));
     await loops;
@@ -67,11 +73,14 @@ export async function startMachineReplication(
     update(next) {
       assignment = next;
       fence.lift(next.epoch);
+      power.answered();
       machine.captureWakeup.wake();
       machine.transferWakeup.wake();
     },
     report: () => reportOf(machine, spools.usedBytes()),
     doneRequests: () => machine.journal.now().doneRequests,
+    powerResult: power.result,
+    wasRunningAlthoughHeld: power.wasRunningAlthoughHeld,
     stop,
     async remove() {
       await stop();
@@ -144,7 +153,7 @@ async function waitForRetry(wakeup: Wakeup, retry: Retry, nowMs: number): Promis
   return true;
 }
 
-async function captureLoop(machine: MachineContext, fence: Fence): Promise<void> {
+async function captureLoop(machine: MachineContext, fence: Fence, power: SourcePower): Promise<void> {
   const { deps } = machine;
   const retry: Retry = { failureCount: 0, atMs: undefined };
   let previousDueMs: number | undefined;
@@ -152,6 +161,15 @@ async function captureLoop(machine: MachineContext, fence: Fence): Promise<void>
     try {
       if (await waitForRetry(machine.captureWakeup, retry, deps.monotonicMs())) continue;
       await takeOverAssignment(machine);
+      const source = await power.see();
+      if (source === 'moved') {
+        machine.transferWakeup.wake();
+        continue;
+      }
+      if (source === 'off') {
+        await machine.captureWakeup.wait(undefined);
+        continue;
+      }
       const nowMs = deps.monotonicMs();
       const step = nextCaptureStep({
         ...factsOf(machine),
@@ -219,7 +237,7 @@ async function transferLoop(machine: MachineContext, fence: Fence): Promise<void
   while (!machine.signal.aborted) {
     try {
       if (await waitForRetry(machine.transferWakeup, retry, machine.deps.monotonicMs())) continue;
-      if (fence.isUp()) {
+      if (fence.isUp() || machine.assignment().isHeld) {
         await machine.transferWakeup.wait(undefined);
         continue;
       }

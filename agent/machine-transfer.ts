@@ -109,6 +109,7 @@ async function announce(machine: MachineContext, capture: JournalCapture): Promi
   }
   machine.deps.onBoundary('announced');
   await machine.journal.update((journal) => withAnnounced(journal, capture.captureId));
+  if (capture.requestId !== null) machine.deps.onNews?.();
   machine.deps.onBoundary('forgotten');
 }
 

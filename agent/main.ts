@@ -15,7 +15,7 @@ import { createSpoolBudget } from './hrl-spool.ts';
 import { type AgentIdentity, loadIdentity } from './identity.ts';
 import type { CaptureBoundary } from './machine-context.ts';
 import { lockStateFolder } from './state-lock.ts';
-import { createSlots } from './wakeup.ts';
+import { createSlots, createWakeup } from './wakeup.ts';
 
 /** One at a time: a scan takes some 35 MiB of memory, and more of them share the same network. */
 const scansAtOnce = 1;
@@ -58,6 +58,7 @@ async function startAgent(config: AgentConfig, log: pino.Logger, firstIdentity: 
   await mkdir(workFolder, { recursive: true, mode: 0o700 });
   await mkdir(join(config.stateFolder, 'images'), { recursive: true, mode: 0o700 });
   const stopping = new AbortController();
+  const heartbeatWakeup = createWakeup(stopping.signal);
   let identity = firstIdentity;
   let processServers: readonly string[] = [];
   let engineClockOffsetMs = 0;
@@ -83,6 +84,7 @@ async function startAgent(config: AgentConfig, log: pino.Logger, firstIdentity: 
     scanSlots: createSlots(scansAtOnce),
     log,
     onBoundary: (boundary) => passBoundary(log, boundary),
+    onNews: () => heartbeatWakeup.wake(),
   });
   const stopRenewal = startIdentityRenewal({
     client,
@@ -107,6 +109,7 @@ async function startAgent(config: AgentConfig, log: pino.Logger, firstIdentity: 
     },
     random: Math.random,
     log,
+    wakeup: heartbeatWakeup,
     signal: stopping.signal,
   });
   log.info({ agentId: identity.agentId, engine: config.engineUrl }, 'the agent runs');

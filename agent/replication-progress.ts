@@ -1,4 +1,4 @@
-import type { ReplicationReport } from '../protocol/control-api.ts';
+import type { ReplicationReport } from '../protocol/agent-api.ts';
 
 type Scan = { why: string; doneBytes: number; totalBytes: number; sentBytes: number };
 /** What of a machine's replication can fail by itself. */

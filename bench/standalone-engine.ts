@@ -16,8 +16,8 @@ import {
   type HeartbeatAnswer,
   heartbeatRequest,
   type ReplicationReport,
-  routes,
-} from '../protocol/control-api.ts';
+} from '../protocol/agent-api.ts';
+import { routes } from '../protocol/control-api.ts';
 import type { MachineHardware } from '../protocol/point-manifest.ts';
 import { signGrant } from '../protocol/replication-grant.ts';
 
@@ -161,6 +161,7 @@ function assignmentOf({ state, settings, machineId }: EngineContext): Assignment
     disks: state.disks,
     grant: signGrant(grant, settings.grantSigningKey),
     requests: state.requests,
+    isHeld: false,
   };
 }
 

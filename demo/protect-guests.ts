@@ -21,7 +21,7 @@ export type Resumed = boolean;
 export async function protectGuests(deps: Deps): Promise<Resumed> {
   const startedAtMs = Date.now();
   const machines = await discovered(deps);
-  const isResumed = machines.every((machine) => machine.protection.kind === 'protected');
+  const isResumed = machines.every(isSettled);
   for (const { name } of machines.filter((machine) => machine.protection.kind === 'not-protected')) {
     const order = { kind: 'enable' as const, body: { machine: name, policy: 'default' } };
     const answer = await deps.engine.ask(order, { idempotencyKey: randomUUID(), signal: deps.signal });
@@ -31,6 +31,11 @@ export async function protectGuests(deps: Deps): Promise<Resumed> {
   await (isResumed ? waitForFreshPoints(deps, startedAtMs) : watchInitialReplication(deps));
   for (const machine of await lookAt(deps)) sayEnabled(deps, machine);
   return isResumed;
+}
+
+/** Protected, or failed over in an earlier run of the demo. */
+function isSettled({ protection }: MachineView): boolean {
+  return protection.kind === 'protected' || protection.kind === 'failed-over';
 }
 
 async function discovered(deps: Deps): Promise<MachineView[]> {
@@ -53,7 +58,7 @@ async function watchInitialReplication(deps: Deps): Promise<void> {
       if (lastLines.get(machine.name) !== line) deps.say(line);
       lastLines.set(machine.name, line);
     }
-    if (machines.every((machine) => machine.protection.kind === 'protected')) return;
+    if (machines.every(isSettled)) return;
     await pause(lookEveryMs, undefined, { signal: deps.signal });
   }
   throw new OutageError('the initial replication did not end within ten minutes', { retryable: false });
@@ -67,6 +72,7 @@ async function waitForFreshPoints(deps: Deps, startedAtMs: number): Promise<void
   while (performance.now() < deadline) {
     const machines = await lookAt(deps);
     waiting = machines
+      .filter(({ protection }) => protection.kind === 'protected')
       .filter(({ newestPoint }) => (newestPoint?.takenAtMs ?? 0) < startedAtMs)
       .map((machine) => machine.name);
     if (waiting.length === 0) return;

@@ -9,9 +9,20 @@ export function nearestNames(wanted: string, names: readonly string[], limit = 3
   return [...new Set(names)]
     .map((name) => ({ name, distance: nameDistance(lowered, name.toLowerCase()) }))
     .filter(({ name, distance }) => isNear(lowered, name.toLowerCase(), distance))
-    .sort((a, b) => a.distance - b.distance || (a.name < b.name ? -1 : 1))
+    .sort(
+      (a, b) =>
+        a.distance - b.distance ||
+        signsOnly(lowered, a.name) - signsOnly(lowered, b.name) ||
+        (a.name < b.name ? -1 : 1),
+    )
     .slice(0, limit)
     .map(({ name }) => name);
+}
+
+/** 0 for a name that differs in dashes, dots and the like only: `vm7` means `vm_7` before `vm17`. */
+function signsOnly(wanted: string, name: string): number {
+  const letters = (text: string) => text.toLowerCase().replaceAll(/[^a-z0-9]/g, '');
+  return letters(wanted) === letters(name) ? 0 : 1;
 }
 
 function isNear(wanted: string, name: string, distance: number): boolean {

@@ -5,9 +5,9 @@ import { formatDuration } from './units.ts';
  * Whether a machine is protected. A test failover, a resynchronisation and health are separate axes.
  *
  * ```
- * not-protected ──enable──▶ initial-replication ──first available point──▶ protected
+ * not-protected ──enable──▶ initial-replication ──first available point──▶ protected ──planned failover──▶ failed-over
  * ```
- * Failed over, committed and reprotected join when real failover does. Source: DESIGN 5, A6.
+ * Committed and reprotected join when the way back does. Source: DESIGN 5, A6, A10.
  */
 export type ProtectionState =
   | { readonly kind: 'not-protected' }
@@ -18,7 +18,17 @@ export type ProtectionState =
       readonly totalBytes: number;
       readonly bytesPerSecond: number;
     }
-  | { readonly kind: 'protected' };
+  | { readonly kind: 'protected' }
+  /** It runs at the target; its source is stopped and fenced. */
+  | {
+      readonly kind: 'failed-over';
+      readonly runId: string;
+      readonly target: string;
+      readonly vmName: string;
+      readonly atMs: number;
+      /** `hydrating`: blocks still come from the vault while it runs. */
+      readonly disks: 'hydrating' | 'local';
+    };
 
 /** Whether a test failover of the machine is open: replication goes on beneath it. Source: A7. */
 export type DrillState = { readonly kind: 'none' } | { readonly kind: 'open'; readonly pointTakenAtMs: number };
@@ -28,7 +38,15 @@ export type ReplicationSwitch =
   | { readonly kind: 'running' }
   | { readonly kind: 'paused'; readonly untilMs: number; readonly reason: string };
 
-export type MachineAction = 'enable' | 'pause' | 'resume' | 'resync' | 'bookmark' | 'test-failover' | 'cleanup';
+export type MachineAction =
+  | 'enable'
+  | 'pause'
+  | 'resume'
+  | 'resync'
+  | 'bookmark'
+  | 'test-failover'
+  | 'planned-failover'
+  | 'cleanup';
 
 /** The one table of what is allowed in which protection state; chat, API and workflows all read it. */
 export const statesThatAdmit = {
@@ -38,6 +56,7 @@ export const statesThatAdmit = {
   resync: ['protected'],
   bookmark: ['protected'],
   'test-failover': ['protected'],
+  'planned-failover': ['protected'],
   cleanup: ['protected'],
 } as const satisfies Record<MachineAction, readonly ProtectionState['kind'][]>;
 
@@ -59,6 +78,12 @@ export function admit(action: MachineAction, machine: MachineFacts): Admission {
     return {
       kind: 'refused',
       message: `${machine.name} already has a test failover open. Run \`cleanup ${machine.name}\` first, then ask again.`,
+    };
+  }
+  if (action === 'planned-failover' && machine.drill.kind === 'open') {
+    return {
+      kind: 'refused',
+      message: `${machine.name} has a test failover open. Run \`cleanup ${machine.name}\` first, then ask again.`,
     };
   }
   if (action === 'cleanup' && machine.drill.kind === 'none') {
@@ -98,13 +123,22 @@ function refuse(action: MachineAction, machine: MachineFacts): Admission {
       };
     case 'protected':
       return { kind: 'refused', message: `${name} is protected already ("Enabled").` };
+    case 'failed-over':
+      return {
+        kind: 'refused',
+        message: `${name} was failed over and runs at ${protection.target} as ${protection.vmName}; its source is stopped. You cannot ${verbOf(action)} it until it is protected again from there.`,
+      };
     default:
       return assertNever(protection);
   }
 }
 
 function verbOf(action: MachineAction): string {
-  return action === 'test-failover' ? 'fail over' : action === 'cleanup' ? 'clean up' : action;
+  return action === 'test-failover' || action === 'planned-failover'
+    ? 'fail over'
+    : action === 'cleanup'
+      ? 'clean up'
+      : action;
 }
 
 function timeLeft(state: Extract<ProtectionState, { kind: 'initial-replication' }>): string {
@@ -135,6 +169,8 @@ export function protectionWords(state: ProtectionState): string {
       return `Enabled: Replicating (${percentDone(state)} %)`;
     case 'protected':
       return 'Enabled';
+    case 'failed-over':
+      return state.disks === 'local' ? 'Failed over' : 'Failed over (filling its disks)';
     default:
       return assertNever(state);
   }

@@ -15,6 +15,8 @@ export type ReplicationFacts = {
   readonly lagMs: number | undefined;
   /** T: the lag above which people are told. */
   readonly rpoThresholdMs: number;
+  /** The lag above which it is critical; three times T when left out. */
+  readonly criticalLagMs?: number;
   /** Since the agent's last heartbeat; undefined when it was never heard. */
   readonly agentSilentMs: number | undefined;
   readonly heartbeatEveryMs: number;
@@ -45,6 +47,11 @@ export function replicationHealth(facts: ReplicationFacts): ReplicationHealth {
       return initialHealth(facts, percentDone(protection));
     case 'protected':
       return protectedHealth(facts);
+    case 'failed-over':
+      return {
+        kind: 'warning',
+        message: `Failed over: it runs at ${protection.target} and is not replicated there yet.`,
+      };
     default:
       return assertNever(protection);
   }
@@ -60,7 +67,7 @@ function initialHealth(facts: ReplicationFacts, donePercent: number): Replicatio
 function protectedHealth(facts: ReplicationFacts): ReplicationHealth {
   const { lagMs, rpoThresholdMs, replication } = facts;
   if (replication.kind === 'paused') return paused(replication.reason, facts);
-  if (lagMs !== undefined && lagMs > criticalLagFactor * rpoThresholdMs) {
+  if (lagMs !== undefined && lagMs > (facts.criticalLagMs ?? criticalLagFactor * rpoThresholdMs)) {
     const why = isAgentSilent(facts) ? ` ${silence(facts)}` : facts.failing === undefined ? '' : ` ${facts.failing}`;
     return { kind: 'critical', message: `${behind(lagMs, rpoThresholdMs)}${why}` };
   }

@@ -49,6 +49,24 @@ export type Capture = {
   abandon(): Promise<void>;
 };
 
+export type ShutdownOrder = { readonly limitMs: number; readonly signal: AbortSignal };
+export type ShutdownOutcome =
+  /** It has switched itself off, and its disks can still be read. */
+  | { readonly kind: 'stopped'; readonly how: string }
+  /** `message`: why, for people. */
+  | { readonly kind: 'not-stopped'; readonly message: string; readonly isRunning: boolean };
+
+/** A hand on the machine's power switch. Source: A10, RELIABILITY I3 */
+export type PowerControl = {
+  isRunning(): Promise<boolean>;
+  /** Asks the machine to switch itself off and waits; it is never killed. One that obeys later must be started again by the caller. */
+  shutDown(order: ShutdownOrder): Promise<ShutdownOutcome>;
+  /** Has it running again, from the start if it is switched off. Safe to call twice. */
+  start(): Promise<void>;
+  /** Stops it where it is, at once. */
+  hold(): Promise<void>;
+};
+
 /**
  * Follows the changes of one machine's disks.
  *
@@ -64,6 +82,8 @@ export type ChangeTracker = {
   hardware(): Promise<MachineHardware>;
   /** @throws SourceBusyError when no point-in-time view can be had (another writer holds the file). */
   capture(generation: number): Promise<Capture>;
+  /** Undefined where there is no machine to switch, e.g. for image files. */
+  readonly power?: PowerControl | undefined;
   /** Forgets all tracking and leaves nothing behind in the source (protection is disabled). */
   remove(): Promise<void>;
   close(): Promise<void>;

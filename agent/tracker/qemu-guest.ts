@@ -3,11 +3,12 @@ import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { invariant } from '../../domain/invariant.ts';
 import { connectQmp, type QmpConnection } from '../../protocol/qmp.ts';
-import type { Capture, ChangeTracker } from './change-tracker.ts';
+import type { Capture, ChangeTracker, PowerControl } from './change-tracker.ts';
 import { removeViews, stopExportServer } from './copy-before-write.ts';
 import { chooseRecord, listRecords, removeRecords, settleRecords } from './dirty-bitmap.ts';
 import { removeFleeceFiles } from './fleece.ts';
 import { type CaptureSteps, captureSteps, type PreparedDisk, takeViews } from './guest-capture.ts';
+import { holdGuest, isGuestRunning, shutDownGuest, startGuest } from './guest-power.ts';
 import { type GuestDevice, listGuestDevices, readHardware, refuseUnsafeQemu } from './qemu-machine.ts';
 
 export type QemuGuestOptions = {
@@ -20,6 +21,8 @@ export type QemuGuestOptions = {
   /** The largest fleece file per disk: what the guest may overwrite while one capture is read. Default 4 GiB. */
   readonly fleeceBytesMax?: number;
   readonly connectTimeoutMs?: number;
+  /** The channel of the agent inside the guest (qemu-guest-agent), if QEMU offers one. */
+  readonly guestAgentPath?: string | undefined;
   /** Other steps than the right ones, for tests that plant a bug. */
   readonly steps?: CaptureSteps;
 };
@@ -51,6 +54,16 @@ class QemuGuestTracker implements ChangeTracker {
   constructor(options: QemuGuestOptions) {
     this.#options = options;
   }
+
+  readonly power: PowerControl = {
+    isRunning: async () => isGuestRunning(await this.#connected()),
+    shutDown: async (order) => {
+      const { guestAgentPath } = this.#options;
+      return shutDownGuest(await this.#connected(), { ...order, guestAgentPath });
+    },
+    start: async () => startGuest(await this.#connected()),
+    hold: async () => holdGuest(await this.#connected()),
+  };
 
   async describe(): Promise<string> {
     const qmp = await this.#connected();

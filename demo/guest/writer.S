@@ -11,6 +11,8 @@
 #   2048         the counter (each disk): "LIFEBOAT-COUNTER", at 16 the number (32 bits, little-endian), at 32 in decimal
 #   4096 ..      scattered sectors (disk 0), with the same contents as the counter
 #
+# Like an operating system it switches itself off when somebody presses the power button (ACPI), after the round at work.
+#
 # Physical memory 0x600 holds the number of the last complete round, so that a test can read it by QMP.
 #
 # Build: as --32 writer.S -o writer.o && ld -m elf_i386 -Ttext 0x7c00 --oformat binary writer.o -o writer.bin
@@ -26,6 +28,13 @@
 .set com1, 0x3f8
 .set debugExit, 0x501
 .set stackTop, 0x7000
+
+# Where SeaBIOS puts the ACPI registers of both PC chipsets; the button shows only once it is enabled.
+.set powerStatus, 0x600
+.set powerEnable, 0x602
+.set powerControl, 0x604
+.set powerButton, 0x100
+.set powerOff, 0x2000
 
 # What changes lives in a page without code: an emulator translates code page by page and forgets a page's translation
 # when something writes into it.
@@ -167,6 +176,9 @@ main:
 2:
   call paintScreen
   call sayMarker
+  movw $powerEnable, %dx
+  movw $powerButton, %ax
+  outw %ax, %dx
   cmpb $0, stopAfterMarker
   je rounds
   movw $debugExit, %dx
@@ -197,8 +209,19 @@ rounds:
   movl %eax, liveCounter
   call decimal
   draw 17, 22, live, digits
+  movw $powerStatus, %dx
+  inw %dx, %ax
+  testw $powerButton, %ax
+  jnz switchOff
   call pause
   jmp rounds
+
+switchOff:
+  say poweringOff
+  movw $powerControl, %dx
+  movw $powerOff, %ax
+  outw %ax, %dx
+  jmp stop
 
 # Sleeps until the pace's number of timer ticks has passed since the last round.
 pause:
@@ -538,6 +561,7 @@ markerFirst: .asciz " disk0="
 markerSecond: .asciz " disk1="
 markerAgree: .asciz " agree="
 markerReady: .asciz "\r\nLIFEBOAT-READY\r\n"
+poweringOff: .asciz "LIFEBOAT-POWER-OFF\r\n"
 writeFailed: .asciz "LIFEBOAT-WRITE-ERROR\r\n"
 textTitle: .asciz "Lifeboat demo guest"
 textMachine: .asciz "Machine"

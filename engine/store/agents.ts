@@ -1,6 +1,7 @@
 import { and, asc, eq, isNull, notInArray, sql } from 'drizzle-orm';
 import type { AgentId } from '../../domain/ids.ts';
-import type { GuestReport, HostView } from '../../protocol/control-api.ts';
+import type { GuestReport } from '../../protocol/agent-api.ts';
+import type { HostView } from '../../protocol/control-api.ts';
 import type { MachineHardware } from '../../protocol/point-manifest.ts';
 import type { Database } from './database.ts';
 import { idOf, rowSchemas } from './rows.ts';

@@ -4,7 +4,8 @@ import type { DrillView, PointView } from '../../protocol/control-api.ts';
 import type { Database } from './database.ts';
 import { newId } from './new-id.ts';
 import { idOf, rowSchemas } from './rows.ts';
-import { drills, recoveryPoints, runs } from './schema.ts';
+import { recoveryPoints, runs } from './schema.ts';
+import { drills, failovers } from './target-schema.ts';
 
 export type DrillState = DrillView['state'];
 
@@ -136,9 +137,11 @@ export async function dueDrills(db: Database): Promise<DrillRecord[]> {
   return rows.map(drillOf);
 }
 
-/** The points that drills run from: they must not expire. */
+/** The points that drills run from and that failed-over machines still read: they must not expire. */
 export async function pinnedPoints(db: Database): Promise<Set<RecoveryPointId>> {
-  const rows = await db.select({ id: drills.pinnedPointId }).from(drills).where(ne(drills.state, 'closed'));
+  const ofDrills = await db.select({ id: drills.pinnedPointId }).from(drills).where(ne(drills.state, 'closed'));
+  const ofFailovers = await db.select({ id: failovers.pinnedPointId }).from(failovers);
+  const rows = [...ofDrills, ...ofFailovers];
   return new Set(rows.flatMap((row) => (row.id === null ? [] : [idOf('recoveryPoint', row.id)])));
 }
 

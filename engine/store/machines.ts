@@ -3,12 +3,13 @@ import type { AgentId, DiskId, MachineId } from '../../domain/ids.ts';
 import { invariant } from '../../domain/invariant.ts';
 import { emptyDigest, type Position } from '../../domain/position.ts';
 import type { ProtectionState, ReplicationSwitch } from '../../domain/protected-machine.ts';
-import type { ReplicationHealth } from '../../domain/replication-health.ts';
+
 import type { ReplicationPolicy } from '../../domain/replication-policy.ts';
-import type { ReplicationReport } from '../../protocol/control-api.ts';
+import { minuteMs } from '../../domain/units.ts';
+import type { ReplicationReport } from '../../protocol/agent-api.ts';
 import type { MachineHardware, PointManifest } from '../../protocol/point-manifest.ts';
 import type { GuestRecord } from './agents.ts';
-import type { Database } from './database.ts';
+import { type Database, databaseNowMs } from './database.ts';
 import { newId } from './new-id.ts';
 import { idOf, protectionColumns, protectionOf, rowSchemas } from './rows.ts';
 import { disks, protectedMachines, replicationPolicies } from './schema.ts';
@@ -37,8 +38,10 @@ export type MachineRecord = {
   readonly hardware: MachineHardware;
   readonly report: ReplicationReport | null;
   readonly resyncRequired: string | null;
-  /** The health that people were told of last. */
-  readonly toldHealth: string;
+  /** Its source must stay stopped: another copy may be in charge. */
+  readonly isHeld: boolean;
+  /** When its agent last found it running all the same. */
+  readonly runningAlthoughHeldAtMs: number | null;
   readonly sentBytesTotal: number;
   readonly lastPointNumber: number;
   readonly lastManifestDigest: string;
@@ -133,7 +136,8 @@ function machineOf(row: MachineRow, machineDisks: readonly DiskRecord[]): Machin
     hardware: rowSchemas.hardware.parse(row.hardware),
     report: rowSchemas.report.parse(row.report),
     resyncRequired: row.resyncRequired,
-    toldHealth: row.toldHealth,
+    isHeld: row.isHeld,
+    runningAlthoughHeldAtMs: row.runningAlthoughHeldAt?.getTime() ?? null,
     sentBytesTotal: row.sentBytesTotal,
     lastPointNumber: row.lastPointNumber,
     lastManifestDigest: row.lastManifestDigest,
@@ -191,16 +195,16 @@ export async function saveReport(db: Database, machine: MachineRecord, report: R
       report,
       resyncRequired: report.resyncRequired ?? null,
       sentBytesTotal: machine.sentBytesTotal + sent,
-      ...protectionColumns(progressOf(machine, report)),
     })
     .where(eq(protectedMachines.id, machine.id));
-}
-
-function progressOf(machine: MachineRecord, report: ReplicationReport): ProtectionState {
-  if (machine.protection.kind !== 'initial-replication' || report.activity.kind !== 'scanning')
-    return machine.protection;
+  if (report.activity.kind !== 'scanning') return;
   const { doneBytes, totalBytes, bytesPerSecond } = report.activity;
-  return { kind: 'initial-replication', doneBytes, totalBytes, bytesPerSecond };
+  const progress = protectionColumns({ kind: 'initial-replication', doneBytes, totalBytes, bytesPerSecond });
+  // By the row and not by what was read of it: the machine may have become protected, or failed over, since.
+  await db
+    .update(protectedMachines)
+    .set(progress)
+    .where(and(eq(protectedMachines.id, machine.id), eq(protectedMachines.protectionKind, 'initial-replication')));
 }
 
 /** Keeps the hardware that the next recovery point is taken with. */
@@ -218,14 +222,76 @@ export async function markProtected(db: Database, id: MachineId): Promise<'prote
   return changed.length === 1 ? 'protected' : 'was-protected';
 }
 
-/** Notes which health people are told of; false when they were told of it before. */
-export async function saveToldHealth(db: Database, id: MachineId, kind: ReplicationHealth['kind']): Promise<boolean> {
+/**
+ * Fences the source of a machine: from here on its agent is of an old epoch, and must keep the source stopped. False when the machine is
+ * not in that epoch (any more). Call it in the transaction that notes the step.
+ */
+export async function fenceSource(db: Database, id: MachineId, epoch: number): Promise<boolean> {
   const changed = await db
     .update(protectedMachines)
-    .set({ toldHealth: kind })
-    .where(and(eq(protectedMachines.id, id), ne(protectedMachines.toldHealth, kind)))
+    .set({ epoch: epoch + 1, isHeld: true })
+    .where(and(eq(protectedMachines.id, id), eq(protectedMachines.epoch, epoch), eq(protectedMachines.isHeld, false)))
     .returning({ id: protectedMachines.id });
   return changed.length === 1;
+}
+
+/**
+ * Takes the fence back that was raised over `epoch`: the source is in charge again, in a higher epoch. Nothing when it was never raised,
+ * or the machine runs at the target.
+ */
+export async function liftFence(db: Database, id: MachineId, epoch: number): Promise<void> {
+  await db
+    .update(protectedMachines)
+    .set({ epoch: epoch + 2, isHeld: false, runningAlthoughHeldAt: null })
+    .where(
+      and(
+        eq(protectedMachines.id, id),
+        eq(protectedMachines.epoch, epoch + 1),
+        eq(protectedMachines.isHeld, true),
+        ne(protectedMachines.protectionKind, 'failed-over'),
+      ),
+    );
+}
+
+export type FailedOver = Extract<ProtectionState, { kind: 'failed-over' }>;
+
+/** The machine runs at the target from here on. False when its source is not held. */
+export async function markFailedOver(db: Database, id: MachineId, state: Omit<FailedOver, 'kind' | 'atMs'>) {
+  const atMs = await databaseNowMs(db);
+  const changed = await db
+    .update(protectedMachines)
+    .set(protectionColumns({ kind: 'failed-over', ...state, atMs }))
+    .where(and(eq(protectedMachines.id, id), eq(protectedMachines.isHeld, true)))
+    .returning({ id: protectedMachines.id });
+  return changed.length === 1;
+}
+
+/** All blocks of the machine that this run failed over are at the target now. */
+export async function markDisksLocal(db: Database, id: MachineId, runId: string): Promise<void> {
+  await db
+    .update(protectedMachines)
+    .set({ protection: sql`${protectedMachines.protection} || '{"disks": "local"}'::jsonb` })
+    .where(
+      and(
+        eq(protectedMachines.id, id),
+        eq(protectedMachines.protectionKind, 'failed-over'),
+        sql`${protectedMachines.protection} ->> 'runId' = ${runId}`,
+      ),
+    );
+}
+
+/** After so long without a report, a held source that runs again is news. */
+const heldNewsAfterMs = 5 * minuteMs;
+
+/** Notes that a held source was found running; `again` when people were told of it a moment ago. */
+export async function noteRunningAlthoughHeld(db: Database, machine: MachineRecord): Promise<'first' | 'again'> {
+  const nowMs = await databaseNowMs(db);
+  await db
+    .update(protectedMachines)
+    .set({ runningAlthoughHeldAt: sql`now()` })
+    .where(and(eq(protectedMachines.id, machine.id), eq(protectedMachines.isHeld, true)));
+  const knownAtMs = machine.runningAlthoughHeldAtMs;
+  return knownAtMs === null || nowMs - knownAtMs > heldNewsAfterMs ? 'first' : 'again';
 }
 
 /** Gives a machine that was rebuilt from the vault to the agent that has its disks. */

@@ -2,12 +2,14 @@ import { and, asc, count, desc, eq, inArray, notExists, sql } from 'drizzle-orm'
 import type { MachineId, RecoveryPointId } from '../../domain/ids.ts';
 import { invariant } from '../../domain/invariant.ts';
 import type { RecoveryPoint } from '../../domain/recovery-point.ts';
-import type { AnnouncePointRequest, PointView } from '../../protocol/control-api.ts';
+import type { AnnouncePointRequest } from '../../protocol/agent-api.ts';
+import type { PointView } from '../../protocol/control-api.ts';
 import type { PointManifest } from '../../protocol/point-manifest.ts';
 import type { Database } from './database.ts';
 import { newId } from './new-id.ts';
 import { idOf, rowSchemas } from './rows.ts';
-import { drills, protectedMachines, recoveryPoints } from './schema.ts';
+import { protectedMachines, recoveryPoints } from './schema.ts';
+import { drills, failovers } from './target-schema.ts';
 
 /** A recovery point with everything that its manifest says, or will say. */
 export type PointRecord = RecoveryPoint & {
@@ -120,6 +122,7 @@ export async function movePoint(
 export async function markExpiring(db: Database, id: RecoveryPointId): Promise<'expiring' | 'in-use'> {
   await db.select({ id: recoveryPoints.id }).from(recoveryPoints).where(eq(recoveryPoints.id, id)).for('update');
   const pins = db.select({ id: drills.id }).from(drills).where(eq(drills.pinnedPointId, id));
+  const reads = db.select({ id: failovers.id }).from(failovers).where(eq(failovers.pinnedPointId, id));
   const changed = await db
     .update(recoveryPoints)
     .set({ state: 'expiring' })
@@ -128,6 +131,7 @@ export async function markExpiring(db: Database, id: RecoveryPointId): Promise<'
         eq(recoveryPoints.id, id),
         inArray(recoveryPoints.state, ['available', 'damaged', 'expiring']),
         notExists(pins),
+        notExists(reads),
       ),
     )
     .returning({ id: recoveryPoints.id });
@@ -173,6 +177,19 @@ export async function deletePointRow(db: Database, id: RecoveryPointId): Promise
 
 export async function findPoint(db: Database, id: string): Promise<PointRecord | undefined> {
   const [row] = await db.select().from(recoveryPoints).where(eq(recoveryPoints.id, id));
+  return row && pointOf(row);
+}
+
+/** The point that a capture of the machine became, if it was announced. */
+export async function findPointOfCapture(
+  db: Database,
+  machineId: MachineId,
+  captureId: string,
+): Promise<PointRecord | undefined> {
+  const [row] = await db
+    .select()
+    .from(recoveryPoints)
+    .where(and(eq(recoveryPoints.machineId, machineId), eq(recoveryPoints.captureId, captureId)));
   return row && pointOf(row);
 }
 

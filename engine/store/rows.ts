@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { type Id, type IdKind, isId } from '../../domain/ids.ts';
 import { invariant } from '../../domain/invariant.ts';
-import { pointView, protectionView, replicationReport, runView } from '../../protocol/control-api.ts';
+import { powerOutcome, replicationReport } from '../../protocol/agent-api.ts';
+import { pointView, protectionView, runView } from '../../protocol/control-api.ts';
 import { machineHardware, pointManifestSchema, positionSchema } from '../../protocol/point-manifest.ts';
 
 /** The parse edge of the store: what jsonb and text columns hold, by the schemas that the rest of the program uses. */
@@ -15,6 +16,7 @@ export const rowSchemas = {
   runResult: runView.shape.result,
   runKind: runView.shape.kind,
   runState: runView.shape.state,
+  powerOutcome: powerOutcome.nullable(),
   pointView,
   pointKind: pointView.shape.kind,
   pointState: pointView.shape.state,

@@ -1,10 +1,11 @@
-import { and, asc, desc, eq, getTableColumns, inArray, sql } from 'drizzle-orm';
-import type { MachineId, RunId } from '../../domain/ids.ts';
+import { and, asc, desc, eq, getTableColumns, inArray, or, sql } from 'drizzle-orm';
+import type { ApprovalId, MachineId, RunId } from '../../domain/ids.ts';
 import { invariant } from '../../domain/invariant.ts';
 import type { RunView } from '../../protocol/control-api.ts';
 import type { Database } from './database.ts';
 import { newId } from './new-id.ts';
 import { idOf, rowSchemas } from './rows.ts';
+import { noteRunEnd } from './run-messages.ts';
 import { effects, protectedMachines, runSteps, runs } from './schema.ts';
 
 export type RunKind = RunView['kind'];
@@ -27,6 +28,7 @@ export type RunRecord = {
   readonly finishedAtMs: number | null;
   readonly failure: string | null;
   readonly result: RunResult | null;
+  readonly approvalId: ApprovalId | null;
 };
 
 export type NewRun = {
@@ -39,6 +41,8 @@ export type NewRun = {
   readonly planDigest: string;
   /** The names of the steps, in order. */
   readonly steps: readonly string[];
+  /** What let it run; a planned failover without one cannot be stored. */
+  readonly approvalId?: ApprovalId;
 };
 
 export type CreateRunOutcome =
@@ -66,7 +70,8 @@ export async function createRun(db: Database, request: NewRun): Promise<CreateRu
 }
 
 async function existingRun(db: Database, request: NewRun): Promise<CreateRunOutcome> {
-  const [sameKey] = await selectRuns(db).where(eq(runs.idempotencyKey, request.idempotencyKey));
+  const sameApproval = request.approvalId === undefined ? undefined : eq(runs.approvalId, request.approvalId);
+  const [sameKey] = await selectRuns(db).where(or(eq(runs.idempotencyKey, request.idempotencyKey), sameApproval));
   if (sameKey !== undefined) return { kind: 'same-key', run: runOf(sameKey) };
   const busy = await activeRunOf(db, request.machineId);
   // The run in the way ended between the two statements: there is nothing in the way any more.
@@ -126,7 +131,11 @@ export async function finishRun(
     .set({ state: outcome.kind, finishedAt: sql`now()`, ...columns })
     .where(and(eq(runs.id, runId), eq(runs.state, 'active')))
     .returning({ id: runs.id });
-  return changed.length === 1 ? 'finished' : 'was-finished';
+  if (changed.length === 0) return 'was-finished';
+  const run = await findRun(db, runId);
+  invariant(run, 'a run that has just ended is there');
+  await noteRunEnd(db, run);
+  return 'finished';
 }
 
 /**
@@ -150,6 +159,15 @@ export async function recordEffect(
 export async function findEffect(db: Database, key: string): Promise<{ readonly detail: unknown } | undefined> {
   const [row] = await db.select({ detail: effects.detail }).from(effects).where(eq(effects.key, key));
   return row;
+}
+
+/** When a step was begun, by the database's clock; undefined before that. */
+export async function stepStartedAtMs(db: Database, runId: string, name: string): Promise<number | undefined> {
+  const [row] = await db
+    .select({ startedAt: runSteps.startedAt })
+    .from(runSteps)
+    .where(and(eq(runSteps.runId, runId), eq(runSteps.name, name)));
+  return row?.startedAt?.getTime();
 }
 
 /** How many effects of a run were noted. */
@@ -182,6 +200,7 @@ async function runViews(db: Database, records: readonly RunRecord[]): Promise<Ru
     finishedAtMs: run.finishedAtMs,
     failure: run.failure,
     result: run.result,
+    approvalId: run.approvalId,
     steps: steps.filter((step) => step.runId === run.id).map(stepViewOf),
   }));
 }
@@ -219,6 +238,7 @@ function runOf(row: typeof runs.$inferSelect & { machineName: string }): RunReco
     finishedAtMs: row.finishedAt?.getTime() ?? null,
     failure: row.failure,
     result: rowSchemas.runResult.parse(row.result),
+    approvalId: row.approvalId === null ? null : idOf('approval', row.approvalId),
   };
 }
 

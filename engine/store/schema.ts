@@ -25,11 +25,11 @@ import {
  * database's clock.
  * Change this file, then run `npx drizzle-kit generate`: migrations only ever go forward.
  */
-const instant = (name: string) => timestamp(name, { withTimezone: true, precision: 3, mode: 'date' });
+export const instant = (name: string) => timestamp(name, { withTimezone: true, precision: 3, mode: 'date' });
 const byteCount = (name: string) => bigint(name, { mode: 'number' });
 
 /** `column in ('a', 'b')`, with the values from our own source only. */
-function oneOf(column: PgColumn, values: readonly string[]) {
+export function oneOf(column: PgColumn, values: readonly string[]) {
   return sql`(${column} in (${sql.raw(values.map((value) => `'${value}'`).join(', '))}))`;
 }
 
@@ -134,26 +134,34 @@ export const protectedMachines = pgTable(
     /** What the agent said it does with the machine, last time: control-api replicationReport, or null. */
     report: jsonb(),
     resyncRequired: text('resync_required'),
-    /** The replication health that people were told of last. */
-    toldHealth: text('told_health').notNull().default('unknown'),
     sentBytesTotal: byteCount('sent_bytes_total').notNull().default(0),
     /** The chain of point manifests: the newest one that was sealed. */
     lastPointNumber: bigint('last_point_number', { mode: 'number' }).notNull().default(0),
     lastManifestDigest: text('last_manifest_digest').notNull(),
     enabledBy: text('enabled_by').notNull(),
     enabledAt: instant('enabled_at').notNull().defaultNow(),
+    /** The source must stay stopped: another copy of it may be in charge. Source: RELIABILITY I3 */
+    isHeld: boolean('is_held').notNull().default(false),
+    /** When its agent last found it running all the same. */
+    runningAlthoughHeldAt: instant('running_although_held_at'),
   },
   (table) => [
     check('protected_machines_kind', oneOf(table.kind, ['qemu-guest', 'disk-image'])),
     check('protected_machines_epoch', sql`${table.epoch} >= 1`),
-    check('protected_machines_protection', oneOf(table.protectionKind, ['initial-replication', 'protected'])),
+    check(
+      'protected_machines_protection',
+      oneOf(table.protectionKind, ['initial-replication', 'protected', 'failed-over']),
+    ),
     check(
       'protected_machines_protection_data',
       sql`case ${table.protectionKind} when 'initial-replication'
-        then ${table.protection} ?& array['doneBytes', 'totalBytes', 'bytesPerSecond'] else ${table.protection} = '{}'::jsonb end`,
+        then ${table.protection} ?& array['doneBytes', 'totalBytes', 'bytesPerSecond'] when 'failed-over'
+        then ${table.protection} ?& array['runId', 'target', 'vmName', 'atMs', 'disks'] else ${table.protection} = '{}'::jsonb end`,
     ),
+    // What runs at the target must not run at its source too.
+    check('protected_machines_held', sql`${table.protectionKind} <> 'failed-over' or ${table.isHeld}`),
+    check('protected_machines_held_running', sql`${table.runningAlthoughHeldAt} is null or ${table.isHeld}`),
     check('protected_machines_pause', sql`(${table.pausedUntil} is null) = (${table.pauseReason} is null)`),
-    check('protected_machines_told_health', oneOf(table.toldHealth, ['healthy', 'warning', 'critical', 'unknown'])),
     check('protected_machines_chain', sql`${table.lastManifestDigest} ~ '^[0-9a-f]{64}$'`),
     check('protected_machines_point_number', sql`${table.lastPointNumber} >= 0`),
   ],
@@ -194,11 +202,23 @@ export const agentRequests = pgTable(
     reason: text().notNull(),
     applicationConsistent: boolean('application_consistent').notNull().default(false),
     requestedBy: text('requested_by').notNull(),
+    /** Power requests belong to a run, which asks for each of them once. */
+    runId: text('run_id').references(() => runs.id),
+    /** How long the source may take to stop. */
+    limitMs: integer('limit_ms'),
+    /** How a power request ended, as the agent said it (agent-api powerResults); null when it was withdrawn. */
+    result: jsonb(),
     createdAt: instant('created_at').notNull().defaultNow(),
     doneAt: instant('done_at'),
   },
   (table) => [
-    check('agent_requests_kind', oneOf(table.kind, ['bookmark', 'resync'])),
+    check('agent_requests_kind', oneOf(table.kind, ['bookmark', 'resync', 'shutdown', 'power-on'])),
+    check(
+      'agent_requests_power',
+      sql`${oneOf(table.kind, ['shutdown', 'power-on'])} = (${table.runId} is not null) and (${table.kind} = 'shutdown') = (${table.limitMs} is not null)`,
+    ),
+    check('agent_requests_result', sql`${table.result} is null or ${table.runId} is not null`),
+    unique('agent_requests_one_of_run').on(table.runId, table.kind),
     uniqueIndex('agent_requests_one_resync')
       .on(table.machineId)
       .where(sql`${table.kind} = 'resync' and ${table.doneAt} is null`),
@@ -277,9 +297,12 @@ export const runs = pgTable(
     finishedAt: instant('finished_at'),
     failure: text(),
     result: jsonb(),
+    /** The approval that let it run; one approval lets one run. */
+    approvalId: text('approval_id').unique(),
   },
   (table) => [
-    check('runs_kind', oneOf(table.kind, ['test-failover', 'cleanup'])),
+    check('runs_kind', oneOf(table.kind, ['test-failover', 'cleanup', 'planned-failover'])),
+    check('runs_approval', sql`(${table.kind} = 'planned-failover') = (${table.approvalId} is not null)`),
     check('runs_state', oneOf(table.state, ['active', 'succeeded', 'failed'])),
     check('runs_plan_digest', sql`${table.planDigest} ~ '^[0-9a-f]{64}$'`),
     check('runs_finished', sql`(${table.state} = 'active') = (${table.finishedAt} is null)`),
@@ -322,39 +345,6 @@ export const effects = pgTable('effects', {
   at: instant('at').notNull().defaultNow(),
   detail: jsonb(),
 });
-
-export const drills = pgTable(
-  'drills',
-  {
-    id: text().primaryKey(),
-    machineId: text('machine_id')
-      .notNull()
-      .references(() => protectedMachines.id),
-    runId: text('run_id')
-      .notNull()
-      .unique()
-      .references(() => runs.id),
-    /** While the drill is open its point cannot be removed: this reference forbids it. Null once closed. */
-    pinnedPointId: text('pinned_point_id').references(() => recoveryPoints.id),
-    /** The point as people are shown it (control-api pointView); it outlives the point. */
-    point: jsonb().notNull(),
-    state: text().notNull(),
-    vmName: text('vm_name').notNull(),
-    /** What the target needs to find the machine again; opaque to the store. */
-    handle: jsonb(),
-    startedAt: instant('started_at').notNull().defaultNow(),
-    expiresAt: instant('expires_at').notNull(),
-    closedAt: instant('closed_at'),
-  },
-  (table) => [
-    check('drills_state', oneOf(table.state, ['starting', 'open', 'cleaning', 'closed'])),
-    check('drills_closed', sql`(${table.state} = 'closed') = (${table.closedAt} is not null)`),
-    check('drills_pin', sql`(${table.state} = 'closed') = (${table.pinnedPointId} is null)`),
-    check('drills_expire', sql`${table.expiresAt} > ${table.startedAt}`),
-    uniqueIndex('drills_one_open').on(table.machineId).where(sql`${table.state} <> 'closed'`),
-    uniqueIndex('drills_one_vm_name').on(table.vmName).where(sql`${table.state} <> 'closed'`),
-  ],
-);
 
 export const executors = pgTable('executors', {
   id: text().primaryKey(),

@@ -1,7 +1,7 @@
 import os from 'node:os';
 import { type OpenDisk, verifyByReading } from './disk-reading.ts';
-import { deleteDrillFolder, drillFolder, drillsIn, makeDrillFolder } from './drill-folder.ts';
-import { type DrillPlan, drillMachineName, type Target } from './target.ts';
+import { deleteDrillFolder, drillsIn, makeDrillFolder, placeOf } from './drill-folder.ts';
+import { type DrillPlan, machineProcessName, type Target } from './target.ts';
 
 export type DiskCheckTargetDeps = { readonly stateFolder: string; readonly openDisk: OpenDisk };
 
@@ -9,7 +9,7 @@ const note = 'No machine was started: this host has no QEMU, so the disks were r
 
 /** For hosts without a hypervisor: a drill reads the point's disks, every byte of them, and says that it booted nothing. */
 export function createDiskCheckTarget({ stateFolder, openDisk }: DiskCheckTargetDeps): Target {
-  const pathsOf = (plan: DrillPlan) => drillFolder(stateFolder, plan.drillId, plan.runId);
+  const pathsOf = (plan: DrillPlan) => placeOf(stateFolder, plan);
   return {
     describe: async () => ({
       target: `disk check on ${os.hostname()}`,
@@ -22,7 +22,7 @@ export function createDiskCheckTarget({ stateFolder, openDisk }: DiskCheckTarget
     stopDiskServer: nothing,
     createOverlays: nothing,
     startMachine: async (plan) => ({
-      vmName: drillMachineName(plan.drillId),
+      vmName: machineProcessName(plan),
       accelerator: 'none',
       memoryBytes: 0,
       cpuCount: 0,
@@ -38,6 +38,7 @@ export function createDiskCheckTarget({ stateFolder, openDisk }: DiskCheckTarget
       machine: { kind: 'not-started' },
     }),
     healDrill: async () => 'nothing-to-do',
+    fillDisks: async () => 'local',
     drillsPresent: () => drillsIn(stateFolder),
   };
 }

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { type DrillId, isId, type RunId } from '../../domain/ids.ts';
 import { OutageError } from '../../domain/outage.ts';
 import { isCode } from './process-search.ts';
+import type { DrillPlan } from './target.ts';
 
 /** Where everything of one drill lies. The sockets have a folder of their own, because their paths must be short. */
 export type DrillFolder = {
@@ -32,8 +33,21 @@ export type DrillFolder = {
 export const socketPathBytesMax = 107;
 const longestSocketName = '/qmp.sock';
 
+/** Where a plan's machine lies: a drill's among the drills, a failed-over one apart from what may be thrown away. */
+export function placeOf(stateFolder: string, plan: DrillPlan): DrillFolder {
+  const { drillId, runId } = plan;
+  return plan.purpose === 'failover'
+    ? pathsIn(path.join(stateFolder, 'machines'), { stateFolder, drillId, runId })
+    : drillFolder(stateFolder, drillId, runId);
+}
+
 export function drillFolder(stateFolder: string, drillId: DrillId, runId: RunId): DrillFolder {
-  const folder = path.join(drillsFolder(stateFolder), drillId);
+  return pathsIn(drillsFolder(stateFolder), { stateFolder, drillId, runId });
+}
+
+function pathsIn(parent: string, place: { stateFolder: string; drillId: DrillId; runId: RunId }): DrillFolder {
+  const { stateFolder, drillId, runId } = place;
+  const folder = path.join(parent, drillId);
   const socketFolder = shortSocketFolder(stateFolder, drillId);
   const kept = path.join(stateFolder, 'pictures', runId);
   return {

@@ -11,8 +11,9 @@ import {
   type HostLimits,
   machineArguments,
 } from './machine-arguments.ts';
+import { readBackedDisks } from './overlays.ts';
 import { endProcess, type FoundProcess, findProcesses, isCode, startDetached } from './process-search.ts';
-import { type DrillPlan, drillMachineName, type StartedMachine } from './target.ts';
+import { type DrillPlan, machineProcessName, type StartedMachine } from './target.ts';
 
 const machineRecord = z.object({
   startedAtMs: z.number(),
@@ -25,6 +26,7 @@ type MachineRecord = z.infer<typeof machineRecord>;
 
 export type MachineLaunch = {
   readonly qemuPath: string;
+  readonly qemuImgPath: string;
   readonly hostLimits: HostLimits;
   readonly accelerator: Accelerator;
 };
@@ -41,7 +43,7 @@ const firmwarePlaces: readonly FirmwareFiles[] = [
 ];
 
 export function findMachines(plan: DrillPlan): Promise<FoundProcess[]> {
-  return findProcesses(['-name', drillMachineName(plan.drillId)]);
+  return findProcesses(['-name', machineProcessName(plan)]);
 }
 
 /** Starts the drill's machine unless it runs. One that has ended is started anew, as a machine is after a power cut. */
@@ -52,7 +54,7 @@ export async function ensureMachine(
 ): Promise<StartedMachine> {
   const known = await readRecord(paths);
   const isUp = (await findMachines(plan)).length > 0;
-  if (isUp && known !== undefined) return { vmName: drillMachineName(plan.drillId), ...known };
+  if (isUp && known !== undefined) return { vmName: machineProcessName(plan), ...known };
   const granted = grantHardware(plan.hardware, launch.hostLimits);
   const firmware = granted.firmware === 'uefi' ? await prepareFirmware(paths) : [];
   const accelerator = launch.accelerator.kind;
@@ -61,11 +63,12 @@ export async function ensureMachine(
   const record = { startedAtMs: Date.now(), accelerator, memoryBytes, cpuCount, notes: [...notes] };
   await writeRecord(paths, record);
   if (!isUp) {
-    const words = [...machineArguments(plan, paths, { ...granted, accelerator }), ...firmware];
+    const backedDisks = await readBackedDisks(plan, paths, launch.qemuImgPath);
+    const words = [...machineArguments(plan, paths, { ...granted, accelerator, backedDisks }), ...firmware];
     const child = await startDetached([launch.qemuPath, ...words], paths.machineLog);
     await waitUntilMade(paths, child);
   }
-  return { vmName: drillMachineName(plan.drillId), ...record };
+  return { vmName: machineProcessName(plan), ...record };
 }
 
 export async function endMachines(plan: DrillPlan): Promise<void> {

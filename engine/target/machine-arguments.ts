@@ -1,7 +1,7 @@
 import { formatBytes, mebibyte } from '../../domain/units.ts';
 import type { MachineHardware } from '../../protocol/point-manifest.ts';
 import { type DrillFolder, exportName } from './drill-folder.ts';
-import { type DrillPlan, drillMachineName } from './target.ts';
+import { type DrillPlan, machineProcessName } from './target.ts';
 
 /** What this host gives to one drill at most. */
 export type HostLimits = { readonly memoryBytes: number; readonly cpuCount: number };
@@ -37,15 +37,17 @@ export function grantHardware(asked: MachineHardware, limits: HostLimits): Grant
 
 /**
  * QEMU's command line for a drill's machine: no network card at all, no way to start programs on the host (seccomp), disks on virtio in
- * boot order over throw-away overlays. It pauses where it would power off or crash, so that its last picture can be seen.
+ * boot order over overlays. It pauses where it would power off or crash, so that its last picture can be seen; a drill also where it would
+ * start itself again.
  */
 export function machineArguments(
   plan: DrillPlan,
   paths: DrillFolder,
-  granted: GrantedHardware & { readonly accelerator: 'kvm' | 'tcg' },
+  granted: GrantedHardware & { readonly accelerator: 'kvm' | 'tcg'; readonly backedDisks: readonly boolean[] },
 ): string[] {
+  const isFailover = plan.purpose === 'failover';
   return [
-    ...['-name', drillMachineName(plan.drillId), '-nodefaults', '-no-user-config'],
+    ...['-name', machineProcessName(plan), '-nodefaults', '-no-user-config'],
     ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
     ...['-machine', granted.firmware === 'uefi' ? 'q35' : 'pc', '-accel', granted.accelerator],
     ...['-cpu', granted.accelerator === 'kvm' ? 'host' : 'max'],
@@ -53,8 +55,10 @@ export function machineArguments(
     ...['-vga', 'std', '-display', 'none', '-monitor', 'none', '-nic', 'none'],
     ...['-chardev', `file,id=serial0,append=on,path=${escapeComma(paths.serialLog)}`, '-serial', 'chardev:serial0'],
     ...['-qmp', `unix:${escapeComma(paths.qmpSocket)},server=on,wait=off`],
-    ...['-action', 'reboot=shutdown,shutdown=pause,panic=pause'],
-    ...plan.disks.flatMap((_disk, index) => diskArguments(paths, index)),
+    ...['-action', `reboot=${isFailover ? 'reset' : 'shutdown'},shutdown=pause,panic=pause`],
+    ...plan.disks.flatMap((_disk, index) =>
+      diskArguments(paths, { index, isBacked: granted.backedDisks[index] ?? true, isThrownAway: !isFailover }),
+    ),
   ];
 }
 
@@ -66,10 +70,21 @@ export function firmwareArguments(paths: DrillFolder, files: FirmwareFiles): str
   ];
 }
 
-function diskArguments(paths: DrillFolder, index: number): string[] {
+type DiskShape = {
+  readonly index: number;
+  /** False once all of its blocks are its own. */
+  readonly isBacked: boolean;
+  readonly isThrownAway: boolean;
+};
+
+/** A machine's own disk, and what it is served from the vault beneath it: names of nodes in its QEMU. */
+export const overlayNode = (index: number): string => `overlay${index}`;
+export const servedNode = (index: number): string => `served${index}`;
+
+function diskArguments(paths: DrillFolder, { index, isBacked, isThrownAway }: DiskShape): string[] {
   const served = {
     driver: 'nbd',
-    'node-name': `served${index}`,
+    'node-name': servedNode(index),
     server: { type: 'unix', path: paths.diskSocket },
     export: exportName(index),
     'read-only': true,
@@ -77,15 +92,16 @@ function diskArguments(paths: DrillFolder, index: number): string[] {
   };
   const overlay = {
     driver: 'qcow2',
-    'node-name': `overlay${index}`,
+    'node-name': overlayNode(index),
     file: { driver: 'file', filename: paths.overlay(index) },
-    backing: `served${index}`,
+    backing: isBacked ? servedNode(index) : null,
     discard: 'unmap',
-    // The overlay is thrown away in every case, so nothing in it need survive a power cut.
-    cache: { 'no-flush': true },
+    // What is thrown away in every case need not survive a power cut.
+    ...(isThrownAway ? { cache: { 'no-flush': true } } : {}),
   };
-  const device = `virtio-blk-pci,drive=overlay${index},id=disk${index},bootindex=${index}`;
-  return ['-blockdev', JSON.stringify(served), '-blockdev', JSON.stringify(overlay), '-device', device];
+  const device = `virtio-blk-pci,drive=${overlayNode(index)},id=disk${index},bootindex=${index}`;
+  const backing = isBacked ? ['-blockdev', JSON.stringify(served)] : [];
+  return [...backing, '-blockdev', JSON.stringify(overlay), '-device', device];
 }
 
 /** QEMU's option syntax doubles a comma that belongs to a value. */

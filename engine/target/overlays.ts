@@ -11,6 +11,7 @@ import type { DrillPlan } from './target.ts';
 const run = promisify(execFile);
 const commandLimitMs = 30_000;
 
+const backingInfo = z.object({ 'backing-filename': z.string().optional() });
 const imageInfo = z.object({ 'virtual-size': z.number(), 'backing-filename': z.string() });
 
 /** A qcow2 file over each served disk. One that is there already is kept: the machine may be writing to it. */
@@ -26,6 +27,17 @@ export async function createDrillOverlays(plan: DrillPlan, paths: DrillFolder, q
     await refuseWrongDisk(qemuImgPath, making, { sizeBytes: disk.sizeBytes, backing });
     await rename(making, overlay);
   }
+}
+
+/** Which of the machine's own disks still have blocks in the vault; its QEMU does not run. A drill's always do. */
+export async function readBackedDisks(plan: DrillPlan, paths: DrillFolder, qemuImgPath: string): Promise<boolean[]> {
+  if (plan.purpose !== 'failover') return plan.disks.map(() => true);
+  const backed: boolean[] = [];
+  for (const index of plan.disks.keys()) {
+    const text = await qemuImg(qemuImgPath, ['info', '--output=json', paths.overlay(index)]);
+    backed.push(backingInfo.parse(JSON.parse(text))['backing-filename'] !== undefined);
+  }
+  return backed;
 }
 
 async function refuseWrongDisk(

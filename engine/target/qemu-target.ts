@@ -9,17 +9,11 @@ import { probeAccelerator, qemuMissing } from './accelerator.ts';
 import { keepSerialLog, watchBoot } from './boot-watch.ts';
 import { type OpenDisk, verifyByReading } from './disk-reading.ts';
 import { type DiskServerLaunch, endDiskServers, ensureDiskServer, findDiskServers } from './disk-server-process.ts';
-import {
-  type DrillFolder,
-  deleteDrillFolder,
-  drillFolder,
-  drillsIn,
-  lastLines,
-  makeDrillFolder,
-} from './drill-folder.ts';
+import { type DrillFolder, deleteDrillFolder, drillsIn, lastLines, makeDrillFolder, placeOf } from './drill-folder.ts';
 import { endMachines, ensureMachine, findMachines, machineStartedAtMs } from './drill-machine.ts';
+import { fillDisks, type HydrationDeps } from './hydration.ts';
 import type { HostLimits } from './machine-arguments.ts';
-import { createDrillOverlays } from './overlays.ts';
+import { createDrillOverlays, readBackedDisks } from './overlays.ts';
 import { type FoundProcess, isCode } from './process-search.ts';
 import type { BootVerification, DrillCondition, DrillPlan, ProcessCondition, Target } from './target.ts';
 
@@ -46,7 +40,7 @@ export function defaultHostLimits(): HostLimits {
 export function createQemuTarget(deps: QemuTargetDeps): Target {
   const qemuPath = deps.qemuPath ?? 'qemu-system-x86_64';
   const qemuImgPath = deps.qemuImgPath ?? 'qemu-img';
-  const pathsOf = (plan: DrillPlan) => drillFolder(deps.stateFolder, plan.drillId, plan.runId);
+  const pathsOf = (plan: DrillPlan) => placeOf(deps.stateFolder, plan);
   const accelerator = () => probeAccelerator({ qemuPath, cacheFolder: deps.stateFolder });
   const healDrill = async (plan: DrillPlan) => {
     const paths = pathsOf(plan);
@@ -55,6 +49,17 @@ export function createQemuTarget(deps: QemuTargetDeps): Target {
     await ensureDiskServer(plan, paths, deps.diskServer);
     return 'disk-server-restarted';
   };
+  const startMachine = async (plan: DrillPlan) => {
+    const launch = { qemuPath, qemuImgPath, hostLimits: deps.hostLimits, accelerator: await accelerator() };
+    return ensureMachine(plan, pathsOf(plan), launch);
+  };
+  const hydration: HydrationDeps = {
+    serveDisks: (plan) => ensureDiskServer(plan, pathsOf(plan), deps.diskServer),
+    stopServing: (plan) => endDiskServers(pathsOf(plan)),
+    isRunning: async (plan) => (await findMachines(plan)).length > 0,
+    backedDisks: (plan) => readBackedDisks(plan, pathsOf(plan), qemuImgPath),
+    startMachine,
+  };
   return {
     describe: async () => {
       const { kind, why } = await accelerator();
@@ -62,6 +67,7 @@ export function createQemuTarget(deps: QemuTargetDeps): Target {
         target: `QEMU on ${os.hostname()}`,
         network: 'isolated (no network card)',
         accelerator: `${kind} (${why})`,
+        memoryBytesMax: deps.hostLimits.memoryBytes,
       };
     },
     check: async () => {
@@ -75,8 +81,7 @@ export function createQemuTarget(deps: QemuTargetDeps): Target {
     createOverlays: (plan) => createDrillOverlays(plan, pathsOf(plan), qemuImgPath),
     startMachine: async (plan) => {
       await healDrill(plan);
-      const launch = { qemuPath, hostLimits: deps.hostLimits, accelerator: await accelerator() };
-      return ensureMachine(plan, pathsOf(plan), launch);
+      return startMachine(plan);
     },
     stopMachine: (plan) => endMachines(plan),
     verifyBoot: (plan, { limitMs }) => verifyBoot(plan, pathsOf(plan), { limitMs, heal: () => healDrill(plan) }),
@@ -84,6 +89,7 @@ export function createQemuTarget(deps: QemuTargetDeps): Target {
     removeDrill: (plan) => removeDrill(plan, pathsOf(plan)),
     drillState: (plan) => drillState(plan, pathsOf(plan)),
     healDrill,
+    fillDisks: (plan) => fillDisks(plan, pathsOf(plan), hydration),
     drillsPresent: (): Promise<readonly DrillId[]> => drillsIn(deps.stateFolder),
   };
 }

@@ -17,6 +17,9 @@ import type { MachineHardware } from '../../protocol/point-manifest.ts';
  * verifyBoot           none: it only looks
  * ```
  * `removeDrill` undoes everything at once and proves that nothing is left. Source: DESIGN 4, REPLICATION 1(iv)
+ *
+ * A failover is the same but for its end (`purpose` in the plan): its disks are kept and made durable, the machine may restart itself, and
+ * `fillDisks` makes it independent of the vault.
  */
 export type Target = {
   /** What a plan tells people before anything runs. */
@@ -45,6 +48,11 @@ export type Target = {
   drillState(plan: DrillPlan): Promise<DrillCondition>;
   /** Starts a disk server again that died while its machine runs; the machine then goes on. Call it every few seconds. */
   healDrill(plan: DrillPlan): Promise<'nothing-to-do' | 'disk-server-restarted'>;
+  /**
+   * For a failover, every few seconds: moves the blocks that its machine still reads from the vault into its own disks while it runs, and
+   * starts again what has died of it. `local`: nothing of the vault is needed any more, and the disk server is gone.
+   */
+  fillDisks(plan: DrillPlan): Promise<'filling' | 'local'>;
   /** Ids of all drills that have something here, so that what no run knows of can be removed. */
   drillsPresent(): Promise<readonly DrillId[]>;
 };
@@ -52,6 +60,8 @@ export type Target = {
 /** Everything that a drill needs, decided before it starts. Taken from a point's manifest. */
 export type DrillPlan = {
   readonly drillId: DrillId;
+  /** Left out: a drill. */
+  readonly purpose?: 'drill' | 'failover' | undefined;
   /** The run that started the drill: the kept picture and serial log carry its id. */
   readonly runId: RunId;
   readonly machineName: string;
@@ -73,6 +83,8 @@ export type TargetDescription = {
   readonly network: string;
   /** E.g. `tcg (KVM was probed: …)`. */
   readonly accelerator: string;
+  /** The most memory that one machine may have here; undefined when nobody knows. */
+  readonly memoryBytesMax?: number | undefined;
 };
 
 export type StartedMachine = {
@@ -101,10 +113,17 @@ export type BootVerification = {
 
 /**
  * `guest-ended`: the machine switched itself off, reset or crashed; `read-errors`: the vault could not give bytes that the machine
- * asked for; `blank`: nothing on the console; `firmware-only`: the console never got past the firmware, or shows its failure;
+ * asked for; `reads-unknown`: it came up, but whether reads failed could not be found out; `blank`: nothing on the console; `firmware-only`: the console never got past the firmware, or shows its failure;
  * `not-settled`: the console still changed at the limit and no marker came.
  */
-export type BootFailure = 'guest-ended' | 'read-errors' | 'blank' | 'firmware-only' | 'not-settled' | 'not-running';
+export type BootFailure =
+  | 'guest-ended'
+  | 'read-errors'
+  | 'reads-unknown'
+  | 'blank'
+  | 'firmware-only'
+  | 'not-settled'
+  | 'not-running';
 
 export type ProcessCondition =
   | { readonly kind: 'not-started' }
@@ -118,7 +137,7 @@ export type DrillCondition = {
   readonly machine: ProcessCondition;
 };
 
-/** The name by which people and process lists know the drill's machine. */
-export function drillMachineName(drillId: DrillId): string {
-  return `lifeboat-drill-${drillId}`;
+/** The name by which people and process lists know the machine. */
+export function machineProcessName(plan: Pick<DrillPlan, 'drillId' | 'purpose'>): string {
+  return `lifeboat-${plan.purpose ?? 'drill'}-${plan.drillId}`;
 }

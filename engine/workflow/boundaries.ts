@@ -1,4 +1,6 @@
 import { cleanup } from './cleanup.ts';
+import type { RunPlan } from './plan-text.ts';
+import { plannedFailover } from './planned-failover.ts';
 import { testFailover } from './test-failover.ts';
 
 /**
@@ -9,7 +11,7 @@ import { testFailover } from './test-failover.ts';
  */
 export const boundaryMoments = ['before', 'effect', 'noted', 'after'] as const;
 export type BoundaryMoment = (typeof boundaryMoments)[number];
-export type JobKind = 'test-failover' | 'cleanup';
+export type JobKind = RunPlan['kind'];
 
 export function boundaryName(kind: JobKind, step: string, moment: BoundaryMoment): string {
   return `${kind}/${step}/${moment}`;
@@ -24,19 +26,24 @@ export function createdBoundary(kind: JobKind): string {
 export const boundaries: Record<JobKind, readonly string[]> = {
   'test-failover': namesOf('test-failover', testFailover),
   cleanup: namesOf('cleanup', cleanup),
+  'planned-failover': namesOf('planned-failover', plannedFailover),
 };
 
-/** The boundaries of the way back after a failed step, in order; the record of the failure comes last. */
-export const undoBoundaries: readonly string[] = [...testFailover]
-  .reverse()
-  .filter((step) => step.kind === 'effect' && step.undo !== undefined)
-  .map((step) => `undo ${step.name}`)
-  .flatMap((step) => boundaryMoments.map((moment) => boundaryName('test-failover', step, moment)))
-  .concat(
-    (['before', 'noted', 'after'] as const).map((moment) => boundaryName('test-failover', 'record failure', moment)),
-  );
+/** The boundaries of the way back after the last step that can fail, in order; the record of the failure comes last. */
+export const undoBoundaries = {
+  'test-failover': undoNamesOf('test-failover', testFailover),
+  'planned-failover': undoNamesOf('planned-failover', plannedFailover),
+} as const;
 
-function namesOf(kind: JobKind, steps: readonly { readonly name: string }[]): string[] {
+type Named = { readonly name: string; readonly undo?: unknown };
+
+function undoNamesOf(kind: JobKind, steps: readonly Named[]): string[] {
+  const undone = [...steps].reverse().filter((step) => step.undo !== undefined);
+  const names = undone.flatMap(({ name }) => boundaryMoments.map((at) => boundaryName(kind, `undo ${name}`, at)));
+  return [...names, ...(['before', 'noted', 'after'] as const).map((at) => boundaryName(kind, 'record failure', at))];
+}
+
+function namesOf(kind: JobKind, steps: readonly Named[]): string[] {
   const names = steps.flatMap((step) => boundaryMoments.map((moment) => boundaryName(kind, step.name, moment)));
   return [createdBoundary(kind), ...names];
 }

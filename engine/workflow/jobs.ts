@@ -190,11 +190,16 @@ function refusal(decision: Extract<TestFailoverDecision, { kind: 'refused' }>): 
   return { kind: 'refused', message, nextStep: `Points that can be started: ${candidates.join(', ')}.` };
 }
 
+const runWords: Record<RunRecord['kind'], string> = {
+  cleanup: 'A clean-up',
+  'test-failover': 'A test failover',
+  'planned-failover': 'A planned failover',
+};
+
 function busy(run: RunRecord): WorkflowRefusal {
-  const what = run.kind === 'cleanup' ? 'A clean-up' : 'A test failover';
   return {
     kind: 'refused',
-    message: `${what} of ${run.machineName} is at work: ${run.id}, started by ${run.requestedBy}.`,
+    message: `${runWords[run.kind]} of ${run.machineName} is at work: ${run.id}, started by ${run.requestedBy}.`,
     nextStep: `Follow it with \`show ${run.id}\`, and ask again when it has ended.`,
   };
 }

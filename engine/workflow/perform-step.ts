@@ -1,10 +1,15 @@
+import type { CleanupPlan, TestFailoverPlan } from '../../domain/failover-plan.ts';
+import { assertNever } from '../../domain/invariant.ts';
 import { describeCauses, OutageError } from '../../domain/outage.ts';
+import { endApprovalOfRun } from '../approvals/end-of-run.ts';
 import type { Database } from '../store/database.ts';
 import { closeDrill, openDrillOf, setDrill } from '../store/drills.ts';
-import { appendEvent } from '../store/events.ts';
+import { appendEvent, type NewEvent } from '../store/events.ts';
 import { renewExecutor } from '../store/executors.ts';
+import { touchTopic } from '../store/messages.ts';
 import { findEffect, finishRun, recordEffect, type StepState, setStep } from '../store/runs.ts';
 import { type BoundaryMoment, boundaryName } from './boundaries.ts';
+import { settleGivenUpFailover } from './given-up-failover.ts';
 import { patiently, targetPatience } from './patience.ts';
 import type { RunPlan } from './plan-text.ts';
 import { effectKey, persist, type RunContext, restForGood, type Step } from './run-context.ts';
@@ -47,15 +52,13 @@ async function noteRecord<Plan extends RunPlan>(
   return outcome.kind === 'recorded' ? { kind: 'done' } : outcome;
 }
 
-/** Undoes one step, once. A failed undo is remembered and the others still run. */
-export async function undoStep<Plan extends RunPlan>(
-  run: RunContext<Plan>,
-  step: Pick<Step<Plan>, 'name'> & { readonly undo: (run: RunContext<Plan>) => Promise<void> },
-): Promise<StepOutcome> {
+/** Undoes one step that can be, once. A failed undo is remembered and the others still run. */
+export async function undoStep<Plan extends RunPlan>(run: RunContext<Plan>, step: Step<Plan>): Promise<StepOutcome> {
   const name = `undo ${step.name}`;
   const key = effectKey(run, step.name, 'undo');
   if (await beginStep(run, undefined, { key, state: 'running' })) return { kind: 'done' };
-  const outcome = await attemptEffect(run, name, () => step.undo(run));
+  if (step.kind === 'record') return undoRecord(run, step, key);
+  const outcome = await attemptEffect(run, name, async () => step.undo?.(run));
   if (outcome.kind === 'failed') return outcome;
   reach(run, name, 'effect');
   await noteInTransaction(run, async (db) => {
@@ -65,34 +68,81 @@ export async function undoStep<Plan extends RunPlan>(
   return { kind: 'done' };
 }
 
+async function undoRecord<Plan extends RunPlan>(
+  run: RunContext<Plan>,
+  step: Extract<Step<Plan>, { kind: 'record' }>,
+  key: string,
+): Promise<StepOutcome> {
+  const name = `undo ${step.name}`;
+  reach(run, name, 'effect');
+  const outcome = await noteInTransaction(run, async (db) => {
+    const undone = (await step.undo?.(run, db)) ?? { kind: 'recorded' as const };
+    if (undone.kind === 'recorded') await recordEffect(db, { key, runId: run.runId, detail: undone.detail });
+    return undone;
+  });
+  reach(run, name, 'noted');
+  return outcome.kind === 'recorded' ? { kind: 'done' } : outcome;
+}
+
 export type RunFailure = {
   readonly failedStep: string;
   readonly failure: string;
   /** Steps that were done before and are undone now. */
   readonly undone: readonly string[];
-  /** What could not be undone, in words; the drill then stays open so that `cleanup` can remove it. */
+  /** What could not be undone, in words. */
   readonly leftovers: readonly string[];
+};
+
+const runNames: Record<RunPlan['kind'], string> = {
+  cleanup: 'Cleanup',
+  'test-failover': 'Test failover',
+  'planned-failover': 'Planned failover',
 };
 
 /** Ends a run as failed, in one transaction with all that people see of it. */
 export async function recordFailure(run: RunContext, end: RunFailure): Promise<void> {
-  const { plan } = run;
-  const removable = plan.kind === 'cleanup' || end.leftovers.length > 0;
-  const next = removable ? `Run \`cleanup ${plan.machineName}\` to remove what is left.` : 'Nothing of it is left.';
-  const failure = [`${end.failedStep}: ${end.failure}`, ...end.leftovers, next].join(' ');
+  const { plan, runId } = run;
   await noteInTransaction(run, async (db) => {
-    const drill = await openDrillOf(db, plan.machineId);
-    const ours =
-      drill !== undefined && (plan.kind === 'cleanup' ? drill.id === plan.drillId : drill.runId === run.runId);
-    if (ours && removable) await setDrill(db, drill.id, { state: 'open' });
-    if (ours && !removable) await closeDrill(db, drill.id);
-    for (const name of end.undone) await setStep(db, { runId: run.runId, name, state: 'undone' });
-    await setStep(db, { runId: run.runId, name: end.failedStep, state: 'failed' });
-    if ((await finishRun(db, run.runId, { kind: 'failed', failure })) === 'was-finished') return;
-    const what = plan.kind === 'cleanup' ? 'Cleanup' : 'Test failover';
-    await tell(db, run, { kind: 'run-failed', text: `${what} of ${plan.machineName} failed. ${failure}` });
+    const next = await settleWhatIsLeft(db, run, end);
+    const failure = [`${end.failedStep}: ${end.failure}`, ...end.leftovers, next].join(' ');
+    for (const name of end.undone) await setStep(db, { runId, name, state: 'undone' });
+    await setStep(db, { runId, name: end.failedStep, state: 'failed' });
+    if ((await finishRun(db, runId, { kind: 'failed', failure })) === 'was-finished') return;
+    await endApprovalOfRun(db, runId, { kind: 'failed', failure });
+    await tell(db, run, {
+      kind: 'run-failed',
+      text: `${runNames[plan.kind]} of ${plan.machineName} failed. ${failure}`,
+    });
   });
   reach(run, 'record failure', 'noted');
+}
+
+/** What becomes of the run's machine at the target, and what people are to know or do. */
+async function settleWhatIsLeft(db: Database, run: RunContext, end: RunFailure): Promise<string> {
+  const { plan } = run;
+  switch (plan.kind) {
+    case 'planned-failover':
+      return settleGivenUpFailover(db, { ...run, plan }, end.leftovers.length > 0);
+    case 'test-failover':
+    case 'cleanup':
+      return settleDrill(db, { ...run, plan }, plan.kind === 'cleanup' || end.leftovers.length > 0);
+    default:
+      return assertNever(plan);
+  }
+}
+
+/** A drill of which something is left stays open, so that `cleanup` can remove it. */
+async function settleDrill(
+  db: Database,
+  run: RunContext<TestFailoverPlan | CleanupPlan>,
+  isSomethingLeft: boolean,
+): Promise<string> {
+  const { plan } = run;
+  const drill = await openDrillOf(db, plan.machineId);
+  const ours = drill !== undefined && (plan.kind === 'cleanup' ? drill.id === plan.drillId : drill.runId === run.runId);
+  if (ours && isSomethingLeft) await setDrill(db, drill.id, { state: 'open' });
+  if (ours && !isSomethingLeft) await closeDrill(db, drill.id);
+  return isSomethingLeft ? `Run \`cleanup ${plan.machineName}\` to remove what is left.` : 'Nothing of it is left.';
 }
 
 /** True when the effect was noted before. Else the step is shown as running. */
@@ -123,8 +173,9 @@ async function markDone<Plan extends RunPlan>(
   await tell(db, run, told);
 }
 
-function tell(db: Database, run: RunContext, event: { readonly kind: string; readonly text: string }): Promise<void> {
-  return appendEvent(db, { ...event, machineName: run.plan.machineName, runId: run.runId });
+async function tell(db: Database, run: RunContext, event: Pick<NewEvent, 'kind' | 'text'>): Promise<void> {
+  await touchTopic(db, `run:${run.runId}`);
+  await appendEvent(db, { ...event, machineName: run.plan.machineName, runId: run.runId });
 }
 
 type EffectOutcome =

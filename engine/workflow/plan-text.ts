@@ -8,6 +8,7 @@ import {
 } from '../../domain/failover-plan.ts';
 import type { RecoveryPointId, RunId } from '../../domain/ids.ts';
 import { type DiskId, type DrillId, type Id, type IdKind, isId, type MachineId } from '../../domain/ids.ts';
+import { type PlannedFailoverPlan, plannedFailoverSteps } from '../../domain/planned-failover.ts';
 import { canonicalText, machineHardware, positionSchema } from '../../protocol/point-manifest.ts';
 import type { BootVerification, DrillPlan, StartedMachine } from '../target/target.ts';
 
@@ -56,13 +57,32 @@ const cleanupPlan = z.object({
   steps: z.array(z.enum(cleanupSteps)),
 }) satisfies z.ZodType<CleanupPlan>;
 
-/** A run's plan, as its row holds it. */
-export const runPlan = z.discriminatedUnion('kind', [testFailoverPlan, cleanupPlan]);
-export type RunPlan = TestFailoverPlan | CleanupPlan;
+const plannedFailoverPlan = z.object({
+  kind: z.literal('planned-failover'),
+  machineId: id<MachineId>('machine'),
+  machineName: z.string(),
+  epoch: z.number().int().min(1),
+  pointRule: z.literal('after-shutdown'),
+  hardware: machineHardware,
+  disks: z.array(disk.omit({ position: true })).min(1),
+  target: z.string(),
+  network: z.string(),
+  accelerator: z.string(),
+  vmName: z.string(),
+  shutdownLimitMs: z.number().int().min(1000),
+  verifyLimitMs: z.number().min(1),
+  policyName: z.string(),
+  steps: z.array(z.enum(plannedFailoverSteps)),
+}) satisfies z.ZodType<PlannedFailoverPlan>;
 
-/** What a drill's row keeps for the target (`drills.handle`). */
+/** A run's plan, as its row holds it. */
+export const runPlan = z.discriminatedUnion('kind', [testFailoverPlan, cleanupPlan, plannedFailoverPlan]);
+export type RunPlan = TestFailoverPlan | CleanupPlan | PlannedFailoverPlan;
+
+/** What the row of a drill, or of a failed-over machine, keeps for the target (`handle`). */
 export const drillPlan = z.object({
   drillId: id<DrillId>('drill'),
+  purpose: z.enum(['drill', 'failover']).optional(),
   runId: id<RunId>('run'),
   machineName: z.string(),
   hardware: machineHardware,

@@ -3,6 +3,7 @@ import type { Database } from '../store/database.ts';
 import type { NewEvent } from '../store/events.ts';
 import type { Store } from '../store/open.ts';
 import type { Target } from '../target/target.ts';
+import type { Vault } from '../vault/vault.ts';
 import { databasePatience, patiently } from './patience.ts';
 import type { RunPlan } from './plan-text.ts';
 
@@ -17,6 +18,8 @@ export type WorkflowLog = {
 export type StepDeps = {
   readonly store: Store;
   readonly target: Target;
+  /** Where a failed-over machine's old log is closed, so that its source can write no more. */
+  readonly vault: Pick<Vault, 'append'>;
   /** This engine process (newExecutorId); the runs that it works on are taken over when its heartbeat stops. */
   readonly executorId: string;
   /** Called at every boundary of boundaries.ts; nothing in production, the end of the process in kill tests. */
@@ -44,7 +47,8 @@ export type RecordOutcome =
  * One step of a run. Both kinds are safe to run twice.
  *
  * `effect`: changes the outside world, which adopts what a first, killed attempt made; what it returns is kept under its effect key.
- * `record`: changes only the database, in the very transaction that marks the step as done, so that it happens exactly once.
+ * `record`: changes only the database, in the very transaction that marks the step as done, so that it happens exactly once; so does its
+ * undo.
  */
 export type Step<Plan extends RunPlan = RunPlan> = {
   readonly name: string;
@@ -56,7 +60,11 @@ export type Step<Plan extends RunPlan = RunPlan> = {
       readonly do: (run: RunContext<Plan>) => Promise<unknown>;
       readonly undo?: (run: RunContext<Plan>) => Promise<void>;
     }
-  | { readonly kind: 'record'; readonly do: (run: RunContext<Plan>, db: Database) => Promise<RecordOutcome> }
+  | {
+      readonly kind: 'record';
+      readonly do: (run: RunContext<Plan>, db: Database) => Promise<RecordOutcome>;
+      readonly undo?: (run: RunContext<Plan>, db: Database) => Promise<RecordOutcome>;
+    }
 );
 
 /** Names one effect on the outside world: the run, the step, whether it is done or undone, and the machine's epoch. */

@@ -8,10 +8,10 @@ import { runHeartbeats } from '../../agent/heartbeats.ts';
 import { createSpoolBudget } from '../../agent/hrl-spool.ts';
 import { openJournal } from '../../agent/journal.ts';
 import { machineFolder } from '../../agent/machine-replication.ts';
-import { createSlots } from '../../agent/wakeup.ts';
+import { createSlots, createWakeup } from '../../agent/wakeup.ts';
 import { idFromBytes } from '../../domain/ids.ts';
 import { OutageError } from '../../domain/outage.ts';
-import type { Assignment, HeartbeatRequest } from '../../protocol/control-api.ts';
+import type { Assignment, HeartbeatRequest } from '../../protocol/agent-api.ts';
 import { eventually } from './replication-agent.ts';
 import { createSimulatedSource, type SimulatedSource } from './simulated-source.ts';
 
@@ -25,6 +25,7 @@ const assignment: Assignment = {
   disks: [{ diskId: idFromBytes('disk', Buffer.alloc(10, 2)), key: 'disk0', sizeBytes: 65_536 }],
   grant: 'none',
   requests: [],
+  isHeld: false,
 };
 
 let stateFolder: string;
@@ -119,6 +120,7 @@ test('heartbeats go on while the engine is away, and a fence stops every machine
     monotonicMs: () => performance.now(),
     random: () => 0.99,
     log: { info: () => undefined, warn: () => undefined },
+    wakeup: createWakeup(stopping.signal),
     signal: stopping.signal,
   });
   await eventually(() => beats.length === 3);

@@ -9,7 +9,7 @@ import { startMachineReplication } from '../../agent/machine-replication.ts';
 import type { ChangeTracker } from '../../agent/tracker/change-tracker.ts';
 import { createSlots } from '../../agent/wakeup.ts';
 import { idFromBytes } from '../../domain/ids.ts';
-import type { AnnouncePointRequest, Assignment } from '../../protocol/control-api.ts';
+import type { AnnouncePointRequest, Assignment } from '../../protocol/agent-api.ts';
 
 /** An agent's replication of one machine over a real process server; only the engine's two answers are given by the test. */
 export type AgentOrder = {

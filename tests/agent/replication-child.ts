@@ -5,7 +5,7 @@ import type { AgentIdentity } from '../../agent/identity.ts';
 import type { CaptureBoundary } from '../../agent/machine-context.ts';
 import type { Capture, ChangeTracker } from '../../agent/tracker/change-tracker.ts';
 import { blockBytes } from '../../domain/extent.ts';
-import type { AnnouncePointRequest, Assignment } from '../../protocol/control-api.ts';
+import type { AnnouncePointRequest, Assignment } from '../../protocol/agent-api.ts';
 import { startAgent } from './replication-agent.ts';
 import { openSimulatedSource, type SimulatedSource, type SourceOptions } from './simulated-source.ts';
 

@@ -114,6 +114,7 @@ const empty: Journal = {
   disks: [],
   captures: [],
   doneRequests: [],
+  power: null,
 };
 const fresh = withDisks(empty, [
   { diskId: d0, key: 'disk0' },

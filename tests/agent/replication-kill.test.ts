@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { AgentIdentity } from '../../agent/identity.ts';
 import { type CaptureBoundary, captureBoundaries } from '../../agent/machine-context.ts';
-import type { AnnouncePointRequest, Assignment } from '../../protocol/control-api.ts';
+import type { AnnouncePointRequest, Assignment } from '../../protocol/agent-api.ts';
 import { createSite, grantFor, type Site } from '../engine/process-server/replication-site.ts';
 import { eventually, newFolder, startAgent } from './replication-agent.ts';
 import {
@@ -47,6 +47,7 @@ function newMachine(options: SourceOptions): { stateFolder: string; assignment: 
     disks,
     grant: grantFor(site, { agentId: agent.agentId, machineId, disks }),
     requests: [],
+    isHeld: false,
   };
   return { stateFolder, assignment };
 }

@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { AgentIdentity } from '../../agent/identity.ts';
 import { machineFolder } from '../../agent/machine-replication.ts';
 import type { DiskId, MachineId } from '../../domain/ids.ts';
-import type { AnnouncePointRequest, Assignment } from '../../protocol/control-api.ts';
+import type { AnnouncePointRequest, Assignment } from '../../protocol/agent-api.ts';
 import { createSite, grantFor, type Site } from '../engine/process-server/replication-site.ts';
 import { type AgentOrder, eventually, newFolder, type RunningAgent, startAgent } from './replication-agent.ts';
 import { createSimulatedSource, type SimulatedSource } from './simulated-source.ts';
@@ -77,6 +77,7 @@ function assignmentOf(order: {
     disks,
     grant: grantFor(site, { agentId: agent.agentId, machineId, disks }),
     requests: [],
+    isHeld: false,
   };
 }
 

@@ -4,6 +4,7 @@ import { startExecutor } from '../../../engine/workflow/executor.ts';
 import { newExecutorId } from '../../../engine/workflow/executor-id.ts';
 import { createJobs } from '../../../engine/workflow/jobs.ts';
 import { recordedTarget } from './recorded-target.ts';
+import { recordedVault } from './recorded-vault.ts';
 
 /** An engine reduced to its jobs, in a process of its own that tests may kill. Started by engine-control.ts. */
 const settings = z
@@ -11,6 +12,7 @@ const settings = z
     connectionString: z.string(),
     targetFolder: z.string(),
     bug: z.enum(['none', 'no-keys', 'no-removal']),
+    silence: z.object({ silentForMs: z.number(), beatEveryMs: z.number() }).optional(),
   })
   .parse(JSON.parse(process.env.ENGINE_SETTINGS ?? '{}'));
 
@@ -32,14 +34,13 @@ const boundary = (name: string) => {
   if (name === killAt) process.kill(process.pid, 'SIGKILL');
 };
 const log = (level: string) => (text: string) => process.send?.({ kind: 'log', text: `${level} ${text}` });
+const executorId = await newExecutorId();
 const executor = await startExecutor({
-  ...{ store, target, boundary },
+  ...{ store, target, boundary, executorId, vault: recordedVault(settings.targetFolder) },
   connectionString: settings.connectionString,
-  executorId: await newExecutorId(),
   log: { debug: () => undefined, info: log('info'), warn: log('warn'), error: log('error') },
   onFenced: () => process.exit(75),
-  silentForMs: 1500,
-  beatEveryMs: 250,
+  ...settings.silence,
 });
 const jobs = createJobs({ store, target, boundary, executor });
 
@@ -49,7 +50,7 @@ process.on('message', (message) => {
   else void obey(order);
 });
 process.on('disconnect', () => process.exit(0));
-process.send?.({ kind: 'ready' });
+process.send?.({ kind: 'ready', executorId });
 
 async function obey(order: Order): Promise<void> {
   const { machineName, idempotencyKey } = order;

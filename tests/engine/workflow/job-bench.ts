@@ -5,7 +5,7 @@ import { invariant } from '../../../domain/invariant.ts';
 import { openStore, type Store } from '../../../engine/store/open.ts';
 import type { RunView } from '../../../protocol/control-api.ts';
 import { startTestPostgres, type TestPostgres } from '../../fixtures/postgres.ts';
-import { type EngineProcess, endOfRun, startEngineProcess } from './engine-control.ts';
+import { type EngineProcess, endOfRun, type Silence, startEngineProcess } from './engine-control.ts';
 import { protectMachines, type TestMachine } from './protected-machine.ts';
 import type { PlantedBug } from './recorded-target.ts';
 
@@ -14,7 +14,10 @@ export type JobBench = {
   readonly postgres: TestPostgres;
   readonly store: Store;
   readonly folder: string;
-  startEngine(): Promise<EngineProcess>;
+  /** @param silence default: as in production */
+  startEngine(silence?: Silence): Promise<EngineProcess>;
+  /** Leaves no engine to the next test. */
+  killEngines(): Promise<void>;
   /** A new protected machine with one available point. */
   newMachine(): Promise<TestMachine>;
   /** Starts a run and waits for its end. */
@@ -29,10 +32,13 @@ export async function startJobBench(bug: PlantedBug = 'none'): Promise<JobBench>
   const folder = await mkdtemp(join(tmpdir(), 'lifeboat-jobs-'));
   const engines: EngineProcess[] = [];
   let count = 0;
+  const killEngines = async () => {
+    await Promise.all(engines.splice(0).map((engine) => engine.kill()));
+  };
   return {
-    ...{ postgres, store, folder },
-    async startEngine() {
-      const engine = await startEngineProcess({ connectionString, targetFolder: folder, bug });
+    ...{ postgres, store, folder, killEngines },
+    async startEngine(silence) {
+      const engine = await startEngineProcess({ connectionString, targetFolder: folder, bug, silence });
       engines.push(engine);
       return engine;
     },
@@ -49,7 +55,7 @@ export async function startJobBench(bug: PlantedBug = 'none'): Promise<JobBench>
       return endOfRun(store, answer.runId);
     },
     async stop() {
-      await Promise.all(engines.map((engine) => engine.kill()));
+      await killEngines();
       await store.close();
       await postgres.stop();
       await rm(folder, { recursive: true, force: true });

@@ -8,7 +8,7 @@ import { consumeToken, insertToken } from '../../../engine/store/enrolment.ts';
 import { enableMachine, findMachine, markProtected } from '../../../engine/store/machines.ts';
 import type { Store } from '../../../engine/store/open.ts';
 import { insertPoint, markSealed, movePoint } from '../../../engine/store/points.ts';
-import type { GuestReport } from '../../../protocol/control-api.ts';
+import type { GuestReport } from '../../../protocol/agent-api.ts';
 import { manifestDigest } from '../../../protocol/point-manifest.ts';
 
 export function newTestId<Kind extends IdKind>(kind: Kind): Id<Kind> {

@@ -8,7 +8,7 @@ import type { DrillPlan, Target } from '../../../engine/target/target.ts';
 
 /** The things that a drill has in the world, in the order in which they are made. */
 export const drillThings = ['folder', 'disk-server', 'overlays', 'machine'] as const;
-type Thing = (typeof drillThings)[number];
+type Thing = (typeof drillThings)[number] | 'local-disks';
 export type TargetCall =
   | 'prepareDrill'
   | 'startDiskServer'
@@ -17,6 +17,7 @@ export type TargetCall =
   | 'startMachine'
   | 'stopMachine'
   | 'verifyBoot'
+  | 'fillDisks'
   | 'removeDrill';
 
 /**
@@ -73,6 +74,12 @@ export function recordedTarget(folder: string, bug: PlantedBug): Target {
       machine: { kind: 'not-started' },
     }),
     healDrill: async () => 'nothing-to-do',
+    fillDisks: (drill) =>
+      called(folder, 'fillDisks', async () => {
+        await make(drill, 'local-disks');
+        await remove(drill, 'disk-server');
+        return 'local' as const;
+      }),
     drillsPresent: async () => {
       const names = await thingsThere(folder);
       return [...new Set(names.map((name) => name.split('.')[0] as DrillId))];

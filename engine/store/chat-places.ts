@@ -1,0 +1,176 @@
+import { and, asc, eq, exists, inArray, sql } from 'drizzle-orm';
+import type { z } from 'zod';
+import {
+  type ChatPlace,
+  chatSurfaceName,
+  type DeliveryView,
+  messageRef,
+  type placeView,
+  type SurfaceView,
+} from '../../protocol/chat-api.ts';
+import type { Database } from './database.ts';
+import { chatPlaces, chatSurfaces, messages, severities, subscriptions } from './message-schema.ts';
+import { chatUsersOf } from './people.ts';
+import { chatLinks } from './people-schema.ts';
+
+export type MessageSeverity = DeliveryView['severity'];
+export type Tenancy = Pick<ChatPlace, 'surface' | 'tenant'>;
+type PlaceView = z.infer<typeof placeView>;
+
+/** The channels that want to see something of this severity and host. */
+export async function subscribedPlaces(
+  db: Database,
+  wanted: { readonly severity: MessageSeverity; readonly host?: string | undefined },
+): Promise<ChatPlace[]> {
+  const low = severities.slice(0, severities.indexOf(wanted.severity) + 1);
+  const hosts = wanted.host === undefined ? [''] : ['', wanted.host];
+  const rows = await db
+    .selectDistinct({ surface: subscriptions.surface, tenant: subscriptions.tenant, place: subscriptions.place })
+    .from(subscriptions)
+    .where(and(inArray(subscriptions.severityMin, low), inArray(subscriptions.host, hosts)));
+  return rows.map(placeOf);
+}
+
+/** Where persons are written to directly: `user:<id>` in every tenant that we know and where they are linked. */
+export async function placesOfPersons(db: Database, persons: readonly string[]): Promise<ChatPlace[]> {
+  if (persons.length === 0) return [];
+  const places: ChatPlace[] = [];
+  for (const tenancy of await knownTenancies(db)) {
+    for (const { user } of await chatUsersOf(db, persons, tenancy)) places.push({ ...tenancy, place: `user:${user}` });
+  }
+  return places;
+}
+
+/** Every tenant that a bot has spoken of. */
+async function knownTenancies(db: Database): Promise<Tenancy[]> {
+  const rows = await db.execute<{ surface: string; tenant: string }>(
+    sql`select surface, tenant from ${chatSurfaces} union select surface, tenant from ${chatPlaces}
+      union select surface, tenant from ${subscriptions} union select surface, tenant from ${chatLinks} order by 1, 2`,
+  );
+  return rows.rows.map(({ surface, tenant }) => ({ surface: chatSurfaceName.parse(surface), tenant }));
+}
+
+function placeOf(row: { surface: string; tenant: string; place: string }): ChatPlace {
+  return { surface: chatSurfaceName.parse(row.surface), tenant: row.tenant, place: row.place };
+}
+
+export type Subscription = {
+  readonly place: ChatPlace;
+  readonly severityMin: MessageSeverity;
+  /** Only of this host; everything if undefined. */
+  readonly host?: string | undefined;
+};
+
+/** Shows a channel what happens from now on; doing it again changes the severity. */
+export async function subscribe(db: Database, order: Subscription & { readonly person: string }): Promise<void> {
+  const { place, severityMin, host = '', person } = order;
+  await db
+    .insert(subscriptions)
+    .values({ ...place, host, severityMin, subscribedBy: person })
+    .onConflictDoUpdate({
+      target: [subscriptions.surface, subscriptions.tenant, subscriptions.place, subscriptions.host],
+      set: { severityMin, subscribedBy: person, subscribedAt: sql`now()` },
+    });
+  await db.insert(chatPlaces).values(place).onConflictDoNothing();
+}
+
+/** Ends a subscription; without a host: all of the channel's. */
+export async function unsubscribe(
+  db: Database,
+  order: { readonly place: ChatPlace; readonly host?: string | undefined },
+): Promise<'ended' | 'was-none'> {
+  const { place, host } = order;
+  const ended = await db
+    .delete(subscriptions)
+    .where(
+      and(
+        eq(subscriptions.surface, place.surface),
+        eq(subscriptions.tenant, place.tenant),
+        eq(subscriptions.place, place.place),
+        host === undefined ? undefined : eq(subscriptions.host, host),
+      ),
+    )
+    .returning({ place: subscriptions.place });
+  return ended.length > 0 ? 'ended' : 'was-none';
+}
+
+/**
+ * Notes what a bot says of its platform. When that answers again, everything that waits for it is tried at once.
+ *
+ * @returns `changed`: it was the other way before, so people are told
+ */
+export async function saveSurface(
+  db: Database,
+  report: Omit<SurfaceView, 'reportedAtMs'>,
+): Promise<'first' | 'same' | 'changed'> {
+  const { surface, tenant, isHealthy, detail } = report;
+  const here = and(eq(chatSurfaces.surface, surface), eq(chatSurfaces.tenant, tenant));
+  const [before] = await db.select().from(chatSurfaces).where(here).for('update');
+  if (before === undefined) {
+    await db.insert(chatSurfaces).values(report).onConflictDoNothing();
+    return 'first';
+  }
+  const isChanged = before.isHealthy !== isHealthy;
+  const changedAt = isChanged ? sql`now()` : chatSurfaces.changedAt;
+  await db.update(chatSurfaces).set({ isHealthy, detail, reportedAt: sql`now()`, changedAt }).where(here);
+  if (isChanged && isHealthy) await tryAtOnce(db, { surface, tenant });
+  return isChanged ? 'changed' : 'same';
+}
+
+async function tryAtOnce(db: Database, { surface, tenant }: Tenancy): Promise<void> {
+  await db
+    .update(messages)
+    .set({ dueAt: sql`least(${messages.dueAt}, now())` })
+    .where(
+      and(
+        eq(messages.surface, surface),
+        eq(messages.tenant, tenant),
+        sql`${messages.state} = 'live' and ${messages.attemptCount} > 0`,
+        sql`${messages.deliveredRevision} < ${messages.wantedRevision}`,
+      ),
+    );
+}
+
+/** The chat platforms as their bots see them. */
+export async function listSurfaces(db: Database): Promise<SurfaceView[]> {
+  const rows = await db.select().from(chatSurfaces).orderBy(asc(chatSurfaces.surface), asc(chatSurfaces.tenant));
+  return rows.map(({ surface, tenant, isHealthy, detail, reportedAt }) => ({
+    surface: chatSurfaceName.parse(surface),
+    tenant,
+    isHealthy,
+    detail,
+    reportedAtMs: reportedAt.getTime(),
+  }));
+}
+
+/** Keeps what a platform wants to be given when a place is written to first. */
+export async function savePlace(db: Database, place: Omit<PlaceView, 'isSubscribed'>): Promise<void> {
+  const { reference, ...key } = place;
+  await db
+    .insert(chatPlaces)
+    .values({ ...key, reference })
+    .onConflictDoUpdate({
+      target: [chatPlaces.surface, chatPlaces.tenant, chatPlaces.place],
+      set: { reference, savedAt: sql`now()` },
+    });
+}
+
+/** All places of a tenant that can be written to. */
+export async function listPlaces(db: Database, { surface, tenant }: Tenancy): Promise<PlaceView[]> {
+  const isSubscribed = exists(
+    db
+      .select({ place: subscriptions.place })
+      .from(subscriptions)
+      .where(
+        // In a list of columns drizzle leaves the table's name out; here it must be there.
+        sql`${subscriptions}.surface = ${chatPlaces}.surface and ${subscriptions}.tenant = ${chatPlaces}.tenant
+          and ${subscriptions}.place = ${chatPlaces}.place`,
+      ),
+  ).mapWith(Boolean);
+  const rows = await db
+    .select({ place: chatPlaces.place, reference: chatPlaces.reference, isSubscribed })
+    .from(chatPlaces)
+    .where(and(eq(chatPlaces.surface, surface), eq(chatPlaces.tenant, tenant)))
+    .orderBy(asc(chatPlaces.place));
+  return rows.map((row) => ({ surface, tenant, ...row, reference: messageRef.parse(row.reference) }));
+}
