@@ -18,6 +18,8 @@ export const engineConfig = z.strictObject({
   processServers: z.array(z.url({ protocol: /^https$/ })).max(100),
   /** `none`: drills check the disks without starting the machine. */
   hypervisor: z.enum(['qemu', 'none']).default('qemu'),
+  /** Gets a POST with JSON when nobody acknowledges a critical alert. */
+  pagerUrl: z.url({ protocol: /^https?$/ }).optional(),
 });
 export type EngineConfig = z.infer<typeof engineConfig>;
 

@@ -3,7 +3,10 @@ import pino, { type Logger } from 'pino';
 import { describeCauses } from '../domain/outage.ts';
 import { secondMs } from '../domain/units.ts';
 import packageFile from '../package.json' with { type: 'json' };
+import { alertingOf } from './alerting-settings.ts';
+import type { ApiDeps } from './api/deps.ts';
 import { createApi } from './api/server.ts';
+import { settleDueApprovals } from './approvals/due.ts';
 import { type EngineConfig, readEngineConfig } from './config.ts';
 import {
   credentialRenewalMs,
@@ -12,6 +15,9 @@ import {
   prepareInstallation,
   writeLocalCredentials,
 } from './installation.ts';
+import { verifyStepUp } from './people/authenticator.ts';
+import { prepareFirstAdmin } from './people/first-admin.ts';
+import { authenticatorKeyOf } from './people/sealed-secret.ts';
 import { createPointKeeper } from './recovery-points.ts';
 import { startSchedule } from './schedule.ts';
 import { consumeToken, insertToken, recordRenewal } from './store/enrolment.ts';
@@ -21,9 +27,11 @@ import { createQemuTarget, defaultHostLimits } from './target/qemu-target.ts';
 import type { Target } from './target/target.ts';
 import { keepServerCertificate } from './tls.ts';
 import { vaultAnchorFile } from './vault-anchor.ts';
+import { createApprovedRun, startApprovedRun } from './workflow/approved-run.ts';
 import { healOpenDrills } from './workflow/drill-healing.ts';
-import { startExecutor } from './workflow/executor.ts';
+import { type Executor, startExecutor } from './workflow/executor.ts';
 import { newExecutorId } from './workflow/executor-id.ts';
+import { careForFailovers } from './workflow/failover-care.ts';
 import { createJobs } from './workflow/jobs.ts';
 
 const heartbeatEveryMs = 2 * secondMs;
@@ -41,11 +49,14 @@ export async function runEngine(configFile: string): Promise<void> {
     connectionString: config.databaseUrl,
     onTrouble: (error) => log.warn(`database: ${describeCauses(error)}`),
   });
+  await sayFirstAdmin(store, log);
   const target = createTarget(config, installation);
+  const identity = identityDeps(config, installation, store);
   const executorId = await newExecutorId();
-  const steps = { store, target, executorId, boundary: killPoint, log, onFenced };
+  const steps = { store, target, vault: installation.vault, executorId, boundary: killPoint, log, onFenced };
   const executor = await startExecutor({ ...steps, connectionString: config.databaseUrl });
   const workflow = createJobs({ store, target, boundary: killPoint, executor });
+  const approvals = approvalDeps({ target, executor, ...identity });
   const points = createPointKeeper({
     store,
     vault: installation.vault,
@@ -58,31 +69,21 @@ export async function runEngine(configFile: string): Promise<void> {
     vault: installation.vault,
     points,
     workflow,
-    heartbeatEveryMs,
+    settleApprovals: () => settleDueApprovals({ store, heartbeatEveryMs, ...approvals }),
+    alerting: alertingOf({ config, installation, heartbeatEveryMs, nowMs, log }),
     foldSegmentsMin,
     onTrouble: (error, duty) => log.warn(`${duty}: ${describeCauses(error)}`),
   });
-  const api = await createApi({
-    store,
-    points,
-    workflow,
-    ...identityDeps(config, installation, store),
-    processServers: config.processServers,
-    heartbeatEveryMs,
-    stateFolder: config.stateFolder,
-    versions: {
-      engine: packageFile.version,
-      vault: installation.vault.description,
-      accelerator: await accelerator(target),
-    },
-    nowMs,
-    onError: (error) => log.error(`api: ${describeCauses(error)}`),
-  });
+  const versions = await versionsOf(installation, target);
+  const onError = (error: unknown) => log.error(`api: ${describeCauses(error)}`);
+  const parts = { store, points, workflow, approvals, versions, nowMs, onError };
+  const { processServers, stateFolder } = config;
+  const api = await createApi({ ...parts, ...identity, processServers, stateFolder, heartbeatEveryMs });
   const stopRenewal = renewCredentials({ config, installation, server: api.server, log, nowMs });
   const stopHealing = repeat(
     healEveryMs,
-    () => healOpenDrills({ store, target }),
-    (error) => log.warn(`drills: ${describeCauses(error)}`),
+    () => careForFailovers({ store, target, log }).then(() => healOpenDrills({ store, target })),
+    (error) => log.warn(`machines at the target: ${describeCauses(error)}`),
   );
   const asked = terminationSignal();
   await api.listen(config.listen);
@@ -97,6 +98,15 @@ export async function runEngine(configFile: string): Promise<void> {
   await executor.stop();
   await store.close();
   await installation.vault.close();
+}
+
+/** Until an admin is known in chat each start says how to become it; `npm start` looks for this line. */
+async function sayFirstAdmin(store: Store, log: Logger): Promise<void> {
+  const { setUpCode } = await prepareFirstAdmin(store);
+  if (setUpCode === undefined) return;
+  log.info(
+    `first admin in chat: type \`/dr link ${setUpCode}\` there (works once, for a day; whoever types it is admin)`,
+  );
 }
 
 /** Another engine has taken our runs over: not one more effect may come from here. */
@@ -124,6 +134,10 @@ function createTarget(config: EngineConfig, installation: Installation): Target 
   });
 }
 
+async function versionsOf({ vault }: Installation, target: Target) {
+  return { engine: packageFile.version, vault: vault.description, accelerator: await accelerator(target) };
+}
+
 async function accelerator(target: Target): Promise<string> {
   try {
     return (await target.describe()).accelerator;
@@ -131,6 +145,20 @@ async function accelerator(target: Target): Promise<string> {
     // Without a hypervisor the engine still replicates; a drill will say what is missing.
     return `none (${describeCauses(error)})`;
   }
+}
+
+/** What asking for, deciding about and beginning an approved operation need. */
+function approvalDeps(given: {
+  readonly target: Target;
+  readonly executor: Pick<Executor, 'start'>;
+  readonly authenticatorKey: Buffer;
+}): ApiDeps['approvals'] {
+  return {
+    target: given.target,
+    createApprovedRun,
+    startRun: (runId) => startApprovedRun({ boundary: killPoint, executor: given.executor }, runId),
+    verifyStepUp: (db, proof) => verifyStepUp(given, db, proof),
+  };
 }
 
 /** Who may do what, and how newcomers become somebody. */
@@ -141,8 +169,8 @@ function identityDeps(config: EngineConfig, installation: Installation, store: S
     certificateAuthority,
     serverKey,
     grantKey: signingKeyOf(installation),
-    // The person on the engine's own host; others are linked when there are chat surfaces that know them.
-    rolesOf: (name: string) => (name === 'admin' ? (['admin'] as const) : []),
+    authenticatorKey: authenticatorKeyOf(installation.keys.keyEncryptionKey),
+    auditAnchors: installation.vault,
   };
 }
 

@@ -1,5 +1,5 @@
 import type { AgentId, MachineId, RecoveryPointId } from '../domain/ids.ts';
-import type { AnnouncePointRequest } from '../protocol/control-api.ts';
+import type { AnnouncePointRequest } from '../protocol/agent-api.ts';
 import { recoverMachine, type SettlingDeps, settleMachine } from './point-settling.ts';
 import type { Database } from './store/database.ts';
 import { appendEvent } from './store/events.ts';

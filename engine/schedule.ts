@@ -1,9 +1,11 @@
 import cron from 'node-cron';
 import { dayMs, formatDuration, minuteMs } from '../domain/units.ts';
+import { type AlertingDeps, alertingDuties } from './alerting/duties.ts';
 import type { Workflow } from './api/deps.ts';
-import { type HealthMemory, tellHealthChanges } from './health.ts';
+import { type AuditAnchors, anchorAudit } from './audit-anchor.ts';
 import { type ExpiryDeps, expirePoints } from './point-expiry.ts';
 import type { PointKeeper } from './recovery-points.ts';
+import { linkAudit } from './store/audit.ts';
 import { deleteOldAnswers } from './store/command-answers.ts';
 import { dueDrills } from './store/drills.ts';
 import { appendEvent, deleteOldEvents, hasEvent } from './store/events.ts';
@@ -11,14 +13,23 @@ import { endOverduePauses, findMachine } from './store/machines.ts';
 import type { Store } from './store/open.ts';
 
 export type ScheduleDeps = ExpiryDeps & {
+  readonly vault: AuditAnchors;
   readonly points: PointKeeper;
   readonly workflow: Pick<Workflow, 'startCleanup'>;
-  readonly heartbeatEveryMs: number;
+  /** Ends approvals whose time is over, and begins those whose time has come. */
+  readonly settleApprovals: () => Promise<void>;
+  readonly alerting: Omit<AlertingDeps, 'store'>;
   /** Told when a duty fails; it is done again at its next time. */
   readonly onTrouble: (error: unknown, duty: string) => void;
 };
 
-type Duty = { readonly name: string; readonly when: string; readonly work: () => Promise<unknown> };
+export type Duty = {
+  readonly name: string;
+  readonly when: string;
+  readonly work: () => Promise<unknown>;
+  /** Left out: on one engine at a time. */
+  readonly isOnEveryEngine?: boolean;
+};
 
 const eventRetentionMs = 30 * dayMs;
 const answerRetentionMs = 2 * dayMs;
@@ -48,20 +59,28 @@ export function startSchedule(deps: ScheduleDeps): { stop(): Promise<void> } {
 }
 
 function dutiesOf(deps: ScheduleDeps): Duty[] {
-  const memory: HealthMemory = new Map();
+  const told = new Set<string>();
   return [
     { name: 'points', when: '*/5 * * * * *', work: () => deps.points.continueAll() },
     { name: 'drills', when: '*/5 * * * * *', work: () => endDueDrills(deps) },
+    { name: 'approvals', when: '*/5 * * * * *', work: () => deps.settleApprovals() },
     { name: 'pauses', when: '*/5 * * * * *', work: () => endPauses(deps.store) },
-    { name: 'health', when: '*/15 * * * * *', work: () => tellHealthChanges(deps, memory) },
+    ...alertingDuties({ ...deps.alerting, store: deps.store }),
     { name: 'expiry', when: '30 * * * * *', work: () => expirePoints(deps) },
+    { name: 'audit chain', when: '*/5 * * * * *', work: () => deps.store.read(linkAudit) },
+    {
+      name: 'audit anchor',
+      when: '20 */10 * * * *',
+      work: () => anchorAudit({ store: deps.store, auditAnchors: deps.vault, told }),
+    },
     { name: 'old records', when: '0 17 * * * *', work: () => deleteOldRecords(deps.store) },
   ];
 }
 
 async function perform(deps: ScheduleDeps, duty: Duty): Promise<void> {
   try {
-    await deps.store.alone(`schedule: ${duty.name}`, duty.work);
+    if (duty.isOnEveryEngine === true) await duty.work();
+    else await deps.store.alone(`schedule: ${duty.name}`, duty.work);
   } catch (error) {
     deps.onTrouble(error, duty.name);
   }

@@ -11,7 +11,7 @@ import { addRequest, finishRequests, outstandingRequests } from '../../engine/st
 import { createDirectoryStore } from '../../engine/vault/directory-store.ts';
 import { type OpenVault, openVault } from '../../engine/vault/open-vault.ts';
 import { vaultAnchorFile } from '../../engine/vault-anchor.ts';
-import type { AnnouncePointRequest, Assignment } from '../../protocol/control-api.ts';
+import type { AnnouncePointRequest, Assignment } from '../../protocol/agent-api.ts';
 import { eventually, newFolder, type RunningAgent, startAgent } from '../agent/replication-agent.ts';
 import { createSimulatedSource, type SimulatedSource } from '../agent/simulated-source.ts';
 import { startTestPostgres, type TestPostgres } from '../fixtures/postgres.ts';
@@ -64,7 +64,16 @@ async function startWorld(options: { readonly processServerVault?: OpenVault } =
     return (await (state.isHolding ? holding : keeper).announce(machine.agentId, request)).kind;
   };
   const assignment: Assignment = {
-    ...{ machineId, name: 'vm-7', epoch: 1, crashConsistentEveryMs: 3_600_000, paused: false, disks, requests: [] },
+    ...{
+      machineId,
+      name: 'vm-7',
+      epoch: 1,
+      crashConsistentEveryMs: 3_600_000,
+      paused: false,
+      disks,
+      requests: [],
+      isHeld: false,
+    },
     grant: grantFor(site, { agentId: identity.agentId, machineId, disks }),
   };
   const processServers = [server.url];

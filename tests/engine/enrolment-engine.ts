@@ -11,7 +11,8 @@ import {
   type TokenOutcome,
 } from '../../engine/enrolment.ts';
 import { callerOf, secureServerOptions } from '../../engine/tls.ts';
-import { enrolRequest, renewRequest, routes } from '../../protocol/control-api.ts';
+import { enrolRequest, renewRequest } from '../../protocol/agent-api.ts';
+import { routes } from '../../protocol/control-api.ts';
 
 /** The smallest engine that enrols: the real authority, the real TLS options, the real decisions; tokens in memory. */
 export type EnrolmentEngine = {

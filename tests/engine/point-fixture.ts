@@ -17,8 +17,8 @@ import { openDirectoryStore } from '../../engine/vault/directory-store.ts';
 import { createVault, type OpenVault, openVault } from '../../engine/vault/open-vault.ts';
 import { createVaultKeys, type VaultKeys } from '../../engine/vault/vault-keys.ts';
 import { type VaultAnchorFile, vaultAnchorFile } from '../../engine/vault-anchor.ts';
+import type { AnnouncePointRequest } from '../../protocol/agent-api.ts';
 import { contentDigestOfWrites } from '../../protocol/content-digest.ts';
-import type { AnnouncePointRequest } from '../../protocol/control-api.ts';
 import { manifestDigest } from '../../protocol/point-manifest.ts';
 
 const diskSizeBytes = 4 * blockBytes;

@@ -1,7 +1,7 @@
+import path from 'node:path';
 import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { invariant } from '../../domain/invariant.ts';
-import { tellHealthChanges } from '../../engine/health.ts';
 import { endDueDrills, endPauses, startSchedule } from '../../engine/schedule.ts';
 import { openDrill } from '../../engine/store/drills.ts';
 import { listEvents } from '../../engine/store/events.ts';
@@ -94,31 +94,6 @@ test('a pause ends at its time, and people are told once', async () => {
   expect(await eventsOf('resumed')).toHaveLength(1);
 });
 
-test('a change of health is told when two looks found it, once, and an agent that was never heard is not healthy', async () => {
-  const deps = { store, heartbeatEveryMs: 5000 };
-  const memory = new Map();
-  const look = () => tellHealthChanges(deps, memory);
-  await look();
-  await look();
-  expect(await eventsOf('health-')).toEqual([]);
-  await execute('update agents set last_seen_at = now()');
-  await look();
-  expect(await eventsOf('health-')).toEqual([]);
-  await look();
-  await look();
-  expect((await eventsOf('health-')).map((event) => event.kind)).toEqual(['health-healthy']);
-  await execute(`update recovery_points set taken_at = now() - interval '10 min'`);
-  await look();
-  await look();
-  // Another engine, or this one after a restart, does not tell it again.
-  const other = new Map();
-  await tellHealthChanges(deps, other);
-  await tellHealthChanges(deps, other);
-  const [, told, ...more] = await eventsOf('health-');
-  expect(told).toMatchObject({ kind: 'health-critical', text: expect.stringContaining('threshold 1 min') });
-  expect(more).toEqual([]);
-});
-
 test('the schedule does its duties by itself, on one engine at a time, and stops', async () => {
   await openExpiredDrill();
   await execute(`update drills set started_at = started_at - interval '5 h', expires_at = expires_at - interval '5 h'`);
@@ -146,7 +121,22 @@ test('the schedule does its duties by itself, on one engine at a time, and stops
         return { kind: 'started', runId: 'run_0000000001' };
       },
     },
-    heartbeatEveryMs: 5000,
+    settleApprovals: async () => undefined,
+    alerting: {
+      engineName: 'engine-1',
+      heartbeatEveryMs: 5000,
+      probeTargets: {
+        vault: { description: 'the test vault', read: async () => undefined },
+        processServers: [],
+        clientKey: () => Promise.reject(new Error('not called')),
+        folders: [],
+        certificates: [],
+      },
+      pagerUrl: undefined,
+      aliveFile: path.join(vault.folder, 'alive.json'),
+      nowMs: Date.now,
+      log: { warn: () => undefined, info: () => undefined },
+    },
     onTrouble: (error) => troubles.push(error),
   });
   await asked;

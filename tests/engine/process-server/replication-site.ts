@@ -36,6 +36,7 @@ export async function createSite() {
     vault,
     keys,
     grantPublicKey: grantKeys.publicKey,
+    grantKey: grantKeys.privateKey,
     newMachineId: () => idFromBytes('machine', randomBytes(10)),
     newDiskId: () => idFromBytes('disk', randomBytes(10)),
     grant: (grant: Omit<ReplicationGrant, 'notAfterMs'> & { notAfterMs?: number }) =>

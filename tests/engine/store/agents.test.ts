@@ -8,7 +8,7 @@ import { listEvents } from '../../../engine/store/events.ts';
 import { enableMachine, listMachines } from '../../../engine/store/machines.ts';
 import { newId } from '../../../engine/store/new-id.ts';
 import type { Store } from '../../../engine/store/open.ts';
-import type { GuestReport } from '../../../protocol/control-api.ts';
+import type { GuestReport } from '../../../protocol/agent-api.ts';
 import { startTestPostgres, type TestPostgres } from '../../fixtures/postgres.ts';
 
 let postgres: TestPostgres;

@@ -13,7 +13,7 @@ test('the migrations make exactly the tables of the schema: generating again fin
     const kit = path.resolve('node_modules/drizzle-kit/bin.cjs');
     // The tool takes a folder below the present one only.
     const out = `./${path.relative('.', folder)}`;
-    const options = ['generate', '--dialect=postgresql', '--schema=./engine/store/schema.ts', `--out=${out}`];
+    const options = ['generate', '--dialect=postgresql', '--schema=./engine/store/*schema.ts', `--out=${out}`];
     const { stdout } = await promisify(execFile)(process.execPath, [kit, ...options]);
     expect(stdout).toContain('No schema changes');
     expect(await readdir(folder)).toEqual(before);
