@@ -1,5 +1,26 @@
 import type { z } from 'zod';
 import type {
+  AlertView,
+  ApprovalView,
+  alertBody,
+  approveBody,
+  authenticatorBody,
+  LagSeries,
+  linkBody,
+  onCallBody,
+  PersonView,
+  personBody,
+  plannedFailoverBody,
+  rejectBody,
+  reviewBody,
+  SurfaceView,
+  snoozeBody,
+  subscribeBody,
+  tagBody,
+  thresholdBody,
+  withdrawBody,
+} from '../protocol/chat-api.ts';
+import type {
   bookmarkBody,
   CommandAnswer,
   cleanupBody,
@@ -16,6 +37,7 @@ import type {
   versionView,
   whoamiView,
 } from '../protocol/control-api.ts';
+import type { AuditAnswer, AuthenticatorAnswer, LinkAnswer } from '../protocol/people-api.ts';
 
 export type WhoamiView = z.infer<typeof whoamiView>;
 export type VersionView = z.infer<typeof versionView>;
@@ -29,17 +51,43 @@ export type ApiQuery =
   | { readonly kind: 'points'; readonly machine: string }
   | { readonly kind: 'hosts' }
   | { readonly kind: 'runs' }
-  | { readonly kind: 'run'; readonly id: string };
+  | { readonly kind: 'run'; readonly id: string }
+  | { readonly kind: 'people' }
+  | { readonly kind: 'approvals' }
+  | { readonly kind: 'approval'; readonly id: string }
+  | { readonly kind: 'alerts' }
+  | { readonly kind: 'alert'; readonly id: string }
+  /** The lag of a machine over the last `sinceMs` milliseconds. */
+  | { readonly kind: 'lagSeries'; readonly machine: string; readonly sinceMs: number }
+  /** `about`: an id, a machine's or a person's name. */
+  | { readonly kind: 'audit'; readonly about: string }
+  | { readonly kind: 'surfaces' };
+
+type Order<Kind extends string, Body extends z.ZodType> = { readonly kind: Kind; readonly body: z.input<Body> };
 
 /** An order to the engine; it is sent with an idempotency key, so that sending it again does it once. */
 export type ApiOrder =
-  | { readonly kind: 'enable'; readonly body: z.input<typeof enableBody> }
-  | { readonly kind: 'pause'; readonly body: z.input<typeof pauseBody> }
-  | { readonly kind: 'resume'; readonly body: z.input<typeof resumeBody> }
-  | { readonly kind: 'resync'; readonly body: z.input<typeof resyncBody> }
-  | { readonly kind: 'bookmark'; readonly body: z.input<typeof bookmarkBody> }
-  | { readonly kind: 'testFailover'; readonly body: z.input<typeof testFailoverBody> }
-  | { readonly kind: 'cleanup'; readonly body: z.input<typeof cleanupBody> };
+  | Order<'enable', typeof enableBody>
+  | Order<'pause', typeof pauseBody>
+  | Order<'resume', typeof resumeBody>
+  | Order<'resync', typeof resyncBody>
+  | Order<'bookmark', typeof bookmarkBody>
+  | Order<'testFailover', typeof testFailoverBody>
+  | Order<'cleanup', typeof cleanupBody>
+  | Order<'plannedFailover', typeof plannedFailoverBody>
+  | Order<'approve', typeof approveBody>
+  | Order<'reject', typeof rejectBody>
+  | Order<'withdraw', typeof withdrawBody>
+  | Order<'review', typeof reviewBody>
+  | Order<'ack' | 'unack' | 'unsnooze' | 'escalate' | 'mute', typeof alertBody>
+  | Order<'snooze', typeof snoozeBody>
+  | Order<'threshold', typeof thresholdBody>
+  | Order<'subscribe', typeof subscribeBody>
+  | Order<'onCall', typeof onCallBody>
+  | Order<'link', typeof linkBody>
+  | Order<'authenticator', typeof authenticatorBody>
+  | Order<'person', typeof personBody>
+  | Order<'tag', typeof tagBody>;
 
 export type ApiCall = ApiQuery | ApiOrder;
 
@@ -53,5 +101,15 @@ export type ApiAnswer =
   | { readonly kind: 'hosts'; readonly hosts: readonly HostView[] }
   | { readonly kind: 'runs'; readonly runs: readonly RunView[] }
   | { readonly kind: 'run'; readonly run: RunView }
+  | { readonly kind: 'people'; readonly people: readonly PersonView[] }
+  | { readonly kind: 'approvals'; readonly approvals: readonly ApprovalView[] }
+  | { readonly kind: 'approval'; readonly approval: ApprovalView }
+  | { readonly kind: 'alerts'; readonly alerts: readonly AlertView[] }
+  | { readonly kind: 'alert'; readonly alert: AlertView }
+  | { readonly kind: 'lagSeries'; readonly series: LagSeries }
+  | { readonly kind: 'audit'; readonly audit: AuditAnswer }
+  | { readonly kind: 'surfaces'; readonly surfaces: readonly SurfaceView[] }
+  | { readonly kind: 'link'; readonly link: LinkAnswer }
+  | { readonly kind: 'authenticator'; readonly authenticator: AuthenticatorAnswer }
   | { readonly kind: 'order'; readonly answer: CommandAnswer }
   | { readonly kind: 'refusal'; readonly refusal: RefusalBody };

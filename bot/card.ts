@@ -1,3 +1,5 @@
+import type { FormKind } from './form.ts';
+
 /**
  * What is shown to a person, apart from any platform: Slack, Teams, the terminal and the web page draw the same card.
  *
@@ -45,6 +47,8 @@ export type Button = {
   /** The command that a click runs, as if typed by who clicked. */
   readonly line: string;
   readonly style: 'default' | 'primary' | 'danger';
+  /** Set when a dialog must ask for more before the line is complete; `line` is then where the form begins. */
+  readonly opens?: FormKind;
 };
 
 /**

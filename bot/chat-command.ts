@@ -1,7 +1,8 @@
-import { type ReadText, readWords, type Word, wordsOfArguments } from './chat-text.ts';
-import { type ParsedLine, quoteWord } from './command.ts';
+import { type ReadText, type Reference, readWords, type Word, wordsOfArguments } from './chat-text.ts';
+import type { ParsedLine } from './command.ts';
 import { buildCommand } from './command-builder.ts';
 import { splitFlags } from './command-flags.ts';
+import { quoteWord } from './format-command.ts';
 import { nearestWord } from './nearest-word.ts';
 import { type Interpreted, plain, type Rejection, rejected } from './rejection.ts';
 import { isRunnableVerb, type RunnableVerb, runnableVerbs, unavailableVerbs } from './verb-table.ts';
@@ -52,9 +53,15 @@ function validCorrection(rejection: Rejection): string | undefined {
 }
 
 function writeWord(word: Word): string {
+  if (word.reference !== undefined) return referenceWord(word.reference);
   const flagWithValue = word.isLiteral ? null : /^(--[A-Za-z-]+)=(.*)$/s.exec(word.text);
   if (flagWithValue !== null) return `${flagWithValue[1]}=${quoteWord(flagWithValue[2] ?? '')}`;
   return word.text.startsWith('--') && !word.isLiteral ? word.text : quoteWord(word.text);
+}
+
+function referenceWord({ kind, id }: Reference): string {
+  const signs = { person: '@', channel: '#', group: '!subteam^' } as const;
+  return `<${signs[kind]}${id}>`;
 }
 
 function withoutProgramName(words: readonly Word[]): readonly Word[] {

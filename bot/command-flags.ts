@@ -1,7 +1,8 @@
 import type { Word } from './chat-text.ts';
 import { nearestWord } from './nearest-word.ts';
 import { plain, type Rejection, rejected } from './rejection.ts';
-import { type FlagSpec, type RunnableVerb, realFailoverFlags, specOf } from './verb-table.ts';
+import { type RunnableVerb, realFailoverFlags, specOf } from './verb-table.ts';
+import type { FlagSpec } from './verbs/verb-spec.ts';
 
 /** A verb's words, told apart: `flags` holds each flag once, with '' for a switch. */
 export type SplitWords = {

@@ -1,4 +1,4 @@
-import { machineName } from '../protocol/control-api.ts';
+import { machineName } from '../protocol/api-fields.ts';
 import type { Word } from './chat-text.ts';
 import type { Target } from './command.ts';
 import type { SplitWords } from './command-flags.ts';

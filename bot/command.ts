@@ -4,13 +4,43 @@ import type { RunnableVerb } from './verb-table.ts';
 export type Target = { readonly kind: 'vm' | 'host'; readonly name: string };
 
 export type ListObject = 'vms' | 'plans' | 'hosts' | 'runs' | 'alerts' | 'approvals';
-export type MachineFilter = 'enabled' | 'replicating' | 'not-enabled' | 'paused';
-export type RunFilter = 'active' | 'succeeded' | 'failed';
+export const machineFilters = ['enabled', 'replicating', 'not-enabled', 'paused', 'failed-over'] as const;
+export const runFilters = ['active', 'succeeded', 'failed'] as const;
+export const approvalFilters = [
+  'pending',
+  'executing',
+  'succeeded',
+  'failed',
+  'rejected',
+  'expired',
+  'withdrawn',
+] as const;
+export const alertFilters = ['open', 'acknowledged', 'snoozed', 'muted', 'recovered'] as const;
+export type ListFilter =
+  | (typeof machineFilters)[number]
+  | (typeof runFilters)[number]
+  | (typeof approvalFilters)[number]
+  | (typeof alertFilters)[number];
 export type PointFilter = 'all' | 'application-consistent' | 'crash-consistent';
-export type ShowSubject =
-  | { readonly kind: 'run'; readonly id: string }
-  | { readonly kind: 'drill'; readonly id: string }
-  | Target;
+export type ShowSubject = { readonly kind: 'run' | 'drill' | 'approval' | 'alert'; readonly id: string } | Target;
+
+/** A time as it was typed: what it means depends on when it is read. Clocks are UTC. */
+export type TimeWord =
+  | { readonly kind: 'clock'; readonly hour: number; readonly minute: number }
+  | { readonly kind: 'instant'; readonly atMs: number }
+  | { readonly kind: 'in'; readonly ms: number };
+
+/** Who is meant: somebody named in the chat platform's own way, or a person by name. */
+export type PersonWord =
+  | { readonly kind: 'user'; readonly id: string }
+  | { readonly kind: 'person'; readonly name: string };
+
+/** What a decision is about; revision and digest are of what the person saw. */
+export type DecisionTarget = {
+  readonly approval: string;
+  readonly revision: number | undefined;
+  readonly digest8: string | undefined;
+};
 
 /** A line of the grammar that may be carried out. Durations are milliseconds. */
 export type Command =
@@ -20,7 +50,7 @@ export type Command =
   | {
       readonly verb: 'list';
       readonly object: ListObject;
-      readonly state: MachineFilter | RunFilter | undefined;
+      readonly state: ListFilter | undefined;
       readonly page: number;
     }
   | { readonly verb: 'show'; readonly subject: ShowSubject }
@@ -31,6 +61,17 @@ export type Command =
       /** Looks back so far; undefined: only the lag now. */
       readonly sinceMs: number | undefined;
     }
+  | { readonly verb: 'whoami' }
+  | { readonly verb: 'version' }
+  | MachineCommand
+  | DecisionCommand
+  | AlertCommand
+  | SetUpCommand
+  /** Words of the grammar that this version understands and cannot do. */
+  | { readonly verb: 'not-available'; readonly asked: string; readonly instead: string };
+
+/** Orders about one machine. */
+export type MachineCommand =
   | {
       readonly verb: 'enable';
       readonly machine: string;
@@ -52,13 +93,69 @@ export type Command =
       readonly point: string;
       readonly isDryRun: boolean;
     }
-  /** `failover vm-7` without a mode: a card asks, nothing runs. */
+  | {
+      readonly verb: 'planned-failover';
+      readonly machine: string;
+      /** Empty only in a dry run. */
+      readonly reason: string;
+      /** Not before this time. */
+      readonly at: TimeWord | undefined;
+      readonly isDryRun: boolean;
+      /** Set for a break-glass: the name that was typed to confirm it. */
+      readonly typedName: string | undefined;
+      /** Six digits, for a break-glass only. */
+      readonly code: string | undefined;
+    }
+  /** `failover vm-7` without a mode: a card or a form asks, nothing runs. */
   | { readonly verb: 'failover-question'; readonly machine: string; readonly point: string }
   | { readonly verb: 'cleanup'; readonly machine: string; readonly note: string }
-  | { readonly verb: 'whoami' }
-  | { readonly verb: 'version' }
-  /** Words of the grammar that this version understands and cannot do. */
-  | { readonly verb: 'not-available'; readonly asked: string; readonly instead: string };
+  | {
+      readonly verb: 'threshold';
+      readonly machine: string;
+      readonly warnMs: number;
+      readonly criticalMs: number;
+      readonly reason: string;
+    }
+  | {
+      readonly verb: 'tag';
+      readonly machine: string;
+      readonly add: readonly string[];
+      readonly remove: readonly string[];
+    };
+
+export type DecisionCommand =
+  | { readonly verb: 'approvals'; readonly isMine: boolean }
+  | (DecisionTarget & { readonly verb: 'approve'; readonly code: string | undefined; readonly reason: string })
+  /** Without a reason a card or a form asks for it, and nothing happens. */
+  | (DecisionTarget & { readonly verb: 'reject'; readonly reason: string | undefined })
+  | (DecisionTarget & { readonly verb: 'withdraw' })
+  | { readonly verb: 'review'; readonly approval: string; readonly note: string };
+
+export type SnoozeTime =
+  | { readonly kind: 'for'; readonly ms: number }
+  | { readonly kind: 'until'; readonly hour: number; readonly minute: number };
+export type AlertCommand =
+  | { readonly verb: 'alerts' }
+  | { readonly verb: 'ack' | 'unack' | 'unsnooze' | 'escalate'; readonly alert: string }
+  /** Without a time a card or a form asks for it. */
+  | { readonly verb: 'snooze'; readonly alert: string; readonly time: SnoozeTime | undefined }
+  | { readonly verb: 'mute'; readonly alert: string; readonly reason: string };
+
+export type SetUpCommand =
+  | {
+      readonly verb: 'subscribe';
+      /** The platform's id of a channel; undefined: where the line was written. */
+      readonly channel: string | undefined;
+      readonly severity: 'info' | 'warning' | 'critical';
+      readonly host: string | undefined;
+      readonly isOn: boolean;
+    }
+  /** Undefined: only say who is on call. */
+  | { readonly verb: 'oncall'; readonly persons: readonly PersonWord[] | undefined }
+  | { readonly verb: 'people' }
+  | { readonly verb: 'link'; readonly code: string | undefined }
+  | { readonly verb: 'authenticator'; readonly code: string | undefined }
+  | { readonly verb: 'audit'; readonly about: string; readonly isCsv: boolean };
 
 /** Why a line is not a command. It was not executed, and neither was the corrected line. */
 export type UsageProblem = {
@@ -72,106 +169,3 @@ export type UsageProblem = {
 export type ParsedLine =
   | { readonly kind: 'command'; readonly command: Command }
   | { readonly kind: 'usage'; readonly problem: UsageProblem };
-
-/** The line that means the command, without `/dr`. `formatCommand` and `parseLine` are each other's inverse. */
-export function formatCommand(command: Command): string {
-  return wordsOf(command).join(' ');
-}
-
-function wordsOf(command: Command): string[] {
-  switch (command.verb) {
-    case 'overview':
-      return [];
-    case 'help':
-      return ['help', ...(command.topic === undefined ? [] : [command.topic])];
-    case 'status':
-      return ['status', ...targetWords(command.target), ...(command.isPublic ? ['--public'] : [])];
-    case 'list':
-      return ['list', command.object, ...flag('state', command.state), ...pageWords(command.page)];
-    case 'show':
-      return ['show', ...('id' in command.subject ? [command.subject.id] : targetWords(command.subject))];
-    case 'points':
-      return ['points', command.machine, ...filterWords(command.filter)];
-    case 'lag':
-      return ['lag', ...targetWords(command.target), ...sinceWords(command.sinceMs)];
-    case 'whoami':
-    case 'version':
-      return [command.verb];
-    case 'not-available':
-      return [quoteWord(command.asked)];
-    default:
-      return actionWords(command);
-  }
-}
-
-type Action = Extract<Command, { readonly machine: string }>;
-
-function actionWords(command: Exclude<Action, { verb: 'points' }>): string[] {
-  switch (command.verb) {
-    case 'enable':
-      return ['enable', command.machine, ...flag('policy', command.policy), ...flag('host', command.host)];
-    case 'pause':
-      return ['pause', command.machine, '--for', durationWord(command.forMs), ...flag('reason', command.reason)];
-    case 'resume':
-      return ['resume', command.machine];
-    case 'resync':
-      return ['resync', command.machine, ...flag('reason', command.reason || undefined)];
-    case 'bookmark': {
-      const application = command.isApplicationConsistent ? ['--app'] : [];
-      return ['bookmark', command.machine, ...application, ...flag('reason', command.reason)];
-    }
-    case 'test-failover': {
-      const dryRun = command.isDryRun ? ['--dry-run'] : [];
-      return ['failover', command.machine, '--test', ...pointWords(command.point), ...dryRun];
-    }
-    case 'failover-question':
-      return ['failover', command.machine, ...pointWords(command.point)];
-    case 'cleanup':
-      return ['cleanup', command.machine, ...flag('note', command.note || undefined)];
-    default:
-      return command satisfies never;
-  }
-}
-
-function targetWords(target: Target | undefined): string[] {
-  if (target === undefined) return [];
-  return [target.kind === 'vm' ? target.name : `${target.kind}:${target.name}`];
-}
-
-function flag(name: string, value: string | undefined): string[] {
-  return value === undefined ? [] : [`--${name}`, quoteWord(value)];
-}
-
-function pointWords(point: string): string[] {
-  return point === 'latest' ? [] : ['--point', point];
-}
-
-function pageWords(page: number): string[] {
-  return page === 1 ? [] : ['--page', String(page)];
-}
-
-function sinceWords(sinceMs: number | undefined): string[] {
-  return sinceMs === undefined ? [] : ['--since', durationWord(sinceMs)];
-}
-
-function filterWords(filter: PointFilter): string[] {
-  if (filter === 'all') return [];
-  return [filter === 'application-consistent' ? '--app' : '--crash'];
-}
-
-function durationWord(ms: number): string {
-  const units = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1000 };
-  const [unit = 's', unitMs = 1000] = Object.entries(units).find(([, size]) => ms % size === 0) ?? [];
-  return `${Math.round(ms / unitMs)}${unit}`;
-}
-
-/** Writes a word so that reading it again gives the same word: in quotation marks when it must be. */
-export function quoteWord(text: string): string {
-  const escaped = text
-    .replace(/&(?=(?:lt|gt|amp);)/g, '&amp;')
-    .replace(/<(?=[@#!]|mailto:|tel:|https?:)/g, '&lt;')
-    .replace(/\p{Cc}/gu, ' ');
-  if (/^[^\s"'`<>\-–—―−][^\s"`]*$/.test(escaped)) return escaped;
-  if (!escaped.includes('"')) return `"${escaped}"`;
-  return /'( |$)/.test(escaped) ? `"${escaped.replaceAll('"', "'")}"` : `'${escaped}'`;
-}

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { OutageError } from '../domain/outage.ts';
-import { machineName } from '../protocol/control-api.ts';
+import { machineName } from '../protocol/api-fields.ts';
 import { inputProblems } from '../protocol/input-problems.ts';
 
 /**

@@ -3,20 +3,22 @@ import { Agent, request } from 'undici';
 import { z } from 'zod';
 import { OutageError } from '../domain/outage.ts';
 import {
-  commandAnswer,
-  type EventView,
-  eventView,
-  hostView,
-  machineView,
-  pointView,
-  refusalBody,
-  routes,
-  runView,
-  versionView,
-  whoamiView,
-} from '../protocol/control-api.ts';
-import type { ApiAnswer, ApiCall, ApiOrder } from './api-call.ts';
+  actorHeader,
+  type ChatActor,
+  chatRoutes,
+  type claimBody,
+  type DeliveryView,
+  type deliveryOutcomeBody,
+  deliveryView,
+  type followBody,
+  type placeBody,
+  placeView,
+  type surfaceReportBody,
+} from '../protocol/chat-api.ts';
+import { type EventView, eventView, refusalBody, routes } from '../protocol/control-api.ts';
+import type { ApiAnswer, ApiCall } from './api-call.ts';
 import type { Connection } from './connection-file.ts';
+import { parseAnswer, parseSuccess, type Received, type Wire, wireOf } from './engine-wire.ts';
 
 const attemptCountMax = 3;
 const retryPauseMs = 250;
@@ -27,6 +29,8 @@ export type CallOptions = {
   /** Makes an order happen once, however often it is sent; one key per line that a person typed. */
   readonly idempotencyKey?: string;
   readonly signal?: AbortSignal;
+  /** For whom the bot speaks; its own certificate vouches for it. Left out by people's own programs. */
+  readonly actor?: ChatActor;
 };
 
 /** The control API as the bot uses it. A refusal is an answer; OutageError means that nobody answered, or not in our words. */
@@ -40,7 +44,35 @@ export type EngineClient = {
   readonly close: () => Promise<void>;
 };
 
-type Wire = { readonly method: 'GET' | 'POST'; readonly path: string; readonly body?: string };
+/** A place that can be written to first, with the platform's own reference. */
+export type PlaceView = z.infer<typeof placeView>;
+/** What is at a path of the control API: a picture, or a view from which one is drawn. */
+export type Downloaded =
+  | { readonly kind: 'png'; readonly png: Buffer }
+  | { readonly kind: 'json'; readonly body: unknown };
+
+/** What only a bot's certificate may do. Every method throws OutageError when the engine refuses or cannot be asked. */
+export type BotClient = EngineClient & {
+  /** Messages to deliver; waits up to `waitMs` for the first one. Each stays claimed until its outcome is reported, for a while. */
+  readonly claim: (body: z.input<typeof claimBody>, options: CallOptions) => Promise<readonly DeliveryView[]>;
+  readonly reportOutcome: (
+    deliveryId: string,
+    body: z.input<typeof deliveryOutcomeBody>,
+    options: CallOptions,
+  ) => Promise<void>;
+  /** Whether the platform answers. */
+  readonly reportSurface: (body: z.input<typeof surfaceReportBody>, options: CallOptions) => Promise<void>;
+  /** Shows a topic in one more place and keeps it true there. */
+  readonly follow: (body: z.input<typeof followBody>, options: CallOptions) => Promise<void>;
+  readonly savePlace: (body: z.input<typeof placeBody>, options: CallOptions) => Promise<void>;
+  readonly places: (
+    query: { readonly surface: ChatActor['surface']; readonly tenant: string },
+    options: CallOptions,
+  ) => Promise<readonly PlaceView[]>;
+  readonly download: (apiPath: string, options: CallOptions) => Promise<Downloaded>;
+};
+
+type RawReceived = Received & { readonly png?: Buffer };
 type Line = { readonly connection: Connection; readonly dispatcher: Agent };
 type Context = {
   readonly line: () => Line;
@@ -48,7 +80,6 @@ type Context = {
   readonly leave: (distrusted: Line) => boolean;
   readonly timeoutMs: number;
 };
-type Received = { readonly status: number; readonly body: unknown };
 
 /**
  * Opens a client of the engine with a person's certificate (TLS 1.3, both sides proven).
@@ -60,7 +91,7 @@ type Received = { readonly status: number; readonly body: unknown };
 export function createEngineClient(
   connection: Connection,
   options: { timeoutMs?: number; readAgain?: () => Connection } = {},
-): EngineClient {
+): BotClient {
   let line: Line = openLine(connection);
   const leave = (distrusted: Line) => {
     if (line !== distrusted) return true;
@@ -81,7 +112,49 @@ export function createEngineClient(
       return parseSuccess(z.array(eventView), received, path);
     },
     close: () => line.dispatcher.close(),
+    ...botCalls(context),
   };
+}
+
+function botCalls(context: Context): Omit<BotClient, keyof EngineClient> {
+  const tell = async (path: string, body: unknown, options: CallOptions) => {
+    const wire: Wire = { method: 'POST', path, body: JSON.stringify(body) };
+    accepted(await sendWithRetries(wire, options, context), path);
+  };
+  return {
+    claim: async (body, options) => {
+      const patient = { ...context, timeoutMs: context.timeoutMs + (body.waitMs ?? 0) };
+      const wire: Wire = { method: 'POST', path: chatRoutes.claim, body: JSON.stringify(body) };
+      // Not sent again: what an answer that got lost had claimed comes back by itself.
+      return parseSuccess(z.array(deliveryView), accepted(await sendTrusted(wire, options, patient), 'claim'), 'claim');
+    },
+    reportOutcome: (deliveryId, body, options) =>
+      tell(chatRoutes.deliveryOutcome.replace(':id', encodeURIComponent(deliveryId)), body, options),
+    reportSurface: (body, options) => tell(chatRoutes.surfaceReport, body, options),
+    follow: (body, options) => tell(chatRoutes.follow, body, options),
+    savePlace: (body, options) => tell(chatRoutes.places, body, options),
+    places: async ({ surface, tenant }, options) => {
+      const path = `${chatRoutes.places}?surface=${surface}&tenant=${encodeURIComponent(tenant)}`;
+      const received = await sendWithRetries({ method: 'GET', path }, options, context);
+      return parseSuccess(z.array(placeView), accepted(received, 'places'), 'places');
+    },
+    download: async (apiPath, options) => {
+      const received = accepted(await sendWithRetries({ method: 'GET', path: apiPath }, options, context), apiPath);
+      return received.png === undefined ? { kind: 'json', body: received.body } : { kind: 'png', png: received.png };
+    },
+  };
+}
+
+/** A refusal where none is expected: the bot itself asks, not a person who could be told. */
+function accepted(received: RawReceived, what: string): RawReceived {
+  if (received.status < 400) return received;
+  const refusal = refusalBody.safeParse(received.body);
+  const next = refusal.success ? refusal.data.nextStep : null;
+  throw new OutageError(`the engine refused ${what} (HTTP ${received.status})`, {
+    cause: refusal.success ? refusal.data.message : JSON.stringify(received.body).slice(0, 300),
+    retryable: received.status >= 500,
+    ...(next !== null && { nextStep: next }),
+  });
 }
 
 function openLine(connection: Connection): Line {
@@ -107,27 +180,8 @@ function isSameConnection(one: Connection, other: Connection): boolean {
   );
 }
 
-function wireOf(call: ApiCall): Wire {
-  switch (call.kind) {
-    case 'whoami':
-    case 'version':
-    case 'machines':
-    case 'hosts':
-    case 'runs':
-      return { method: 'GET', path: routes[call.kind] };
-    case 'machine':
-      return { method: 'GET', path: routes.machine.replace(':name', encodeURIComponent(call.name)) };
-    case 'points':
-      return { method: 'GET', path: routes.points.replace(':name', encodeURIComponent(call.machine)) };
-    case 'run':
-      return { method: 'GET', path: routes.run.replace(':id', encodeURIComponent(call.id)) };
-    default:
-      return { method: 'POST', path: routes[call.kind], body: JSON.stringify(call.body) };
-  }
-}
-
 /** Tries again when nobody answered: a question changes nothing, and an order has its key. */
-async function sendWithRetries(wire: Wire, options: CallOptions, context: Context): Promise<Received> {
+async function sendWithRetries(wire: Wire, options: CallOptions, context: Context): Promise<RawReceived> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await sendTrusted(wire, options, context);
@@ -140,7 +194,7 @@ async function sendWithRetries(wire: Wire, options: CallOptions, context: Contex
 }
 
 /** Sends once more when one side did not know the other and newer certificates are there; an order has its key. */
-async function sendTrusted(wire: Wire, options: CallOptions, context: Context): Promise<Received> {
+async function sendTrusted(wire: Wire, options: CallOptions, context: Context): Promise<RawReceived> {
   const line = context.line();
   const timed = { ...line, timeoutMs: context.timeoutMs };
   try {
@@ -153,13 +207,18 @@ async function sendTrusted(wire: Wire, options: CallOptions, context: Context): 
   return send(wire, options, { ...timed, ...context.line() });
 }
 
-async function send(wire: Wire, options: CallOptions, line: Line & { readonly timeoutMs: number }): Promise<Received> {
+async function send(
+  wire: Wire,
+  options: CallOptions,
+  line: Line & { readonly timeoutMs: number },
+): Promise<RawReceived> {
   const { connection, dispatcher, timeoutMs } = line;
   const headers = {
     accept: 'application/json',
     ...(wire.body !== undefined && { 'content-type': 'application/json' }),
     ...(wire.method === 'POST' &&
       options.idempotencyKey !== undefined && { 'idempotency-key': options.idempotencyKey }),
+    ...(options.actor !== undefined && { [actorHeader]: encodeURIComponent(JSON.stringify(options.actor)) }),
   };
   try {
     const answer = await request(new URL(wire.path, connection.engineUrl), {
@@ -171,8 +230,12 @@ async function send(wire: Wire, options: CallOptions, line: Line & { readonly ti
       ...(wire.body !== undefined && { body: wire.body }),
       ...(options.signal !== undefined && { signal: options.signal }),
     });
-    const text = await answer.body.text();
-    return { status: answer.statusCode, body: parseJson(text) };
+    const bytes = Buffer.from(await answer.body.arrayBuffer());
+    const isPicture = answer.headers['content-type'] === 'image/png';
+    return {
+      status: answer.statusCode,
+      ...(isPicture ? { body: null, png: bytes } : { body: parseJson(bytes.toString()) }),
+    };
   } catch (cause) {
     if (options.signal?.aborted) throw options.signal.reason;
     throw unreachable(connection.engineUrl, cause);
@@ -197,42 +260,5 @@ function unreachable(engineUrl: string, cause: unknown): OutageError {
     nextStep: isDistrust
       ? 'the certificates do not match: this engine is not the one that made your certificate; check the state folder'
       : 'check that the engine runs; start it with `npm start`. Replication goes on without it, as far as the process server runs',
-  });
-}
-
-function parseAnswer(call: ApiCall, received: Received): ApiAnswer {
-  if (received.status >= 400) {
-    const refusal = refusalBody.safeParse(received.body);
-    if (refusal.success) return { kind: 'refusal', refusal: refusal.data };
-  }
-  switch (call.kind) {
-    case 'whoami':
-      return { kind: 'whoami', whoami: parseSuccess(whoamiView, received, call.kind) };
-    case 'version':
-      return { kind: 'version', version: parseSuccess(versionView, received, call.kind) };
-    case 'machines':
-      return { kind: 'machines', machines: parseSuccess(z.array(machineView), received, call.kind) };
-    case 'machine':
-      return { kind: 'machine', machine: parseSuccess(machineView, received, call.kind) };
-    case 'points':
-      return { kind: 'points', points: parseSuccess(z.array(pointView), received, call.kind) };
-    case 'hosts':
-      return { kind: 'hosts', hosts: parseSuccess(z.array(hostView), received, call.kind) };
-    case 'runs':
-      return { kind: 'runs', runs: parseSuccess(z.array(runView), received, call.kind) };
-    case 'run':
-      return { kind: 'run', run: parseSuccess(runView, received, call.kind) };
-    default:
-      return { kind: 'order', answer: parseSuccess(commandAnswer, received, call.kind satisfies ApiOrder['kind']) };
-  }
-}
-
-function parseSuccess<Schema extends z.ZodType>(schema: Schema, received: Received, what: string): z.output<Schema> {
-  const parsed = schema.safeParse(received.body);
-  if (received.status >= 200 && received.status < 300 && parsed.success) return parsed.data;
-  throw new OutageError(`reading the engine's answer to ${what} (HTTP ${received.status})`, {
-    cause: parsed.success ? JSON.stringify(received.body).slice(0, 300) : z.prettifyError(parsed.error),
-    retryable: received.status >= 500,
-    nextStep: 'compare the versions of the engine and of this program: `version`',
   });
 }

@@ -1,13 +1,16 @@
 import { OutageError } from '../domain/outage.ts';
 import type { MachineView } from '../protocol/control-api.ts';
 import type { ApiAnswer, ApiCall } from './api-call.ts';
+import { auditFiles, type ReplyFile } from './audit-file.ts';
 import type { Card } from './card.ts';
 import { parseArguments, parseLine } from './chat-command.ts';
 import type { Command, ParsedLine } from './command.ts';
-import { callsAfter, decide, type Follow, type Outcome, type Reply } from './conversation/decide.ts';
+import { decide, type Follow, type Outcome, type Reply } from './conversation/decide.ts';
 import { outageCard, refusalCard } from './conversation/plain-cards.ts';
-import { present, presentReplication, presentRun } from './conversation/present.ts';
+import { present } from './conversation/present.ts';
+import { presentReplication, presentRun } from './conversation/present-machines.ts';
 import type { EngineClient } from './engine-client.ts';
+import { gatherAnswers } from './gather-answers.ts';
 import { followReplication, followRun, isAbort } from './run-follower.ts';
 import type { Surface } from './terminal/screen.ts';
 
@@ -34,6 +37,8 @@ export type LineResult = {
   readonly outcome: Outcome;
   /** What the engine answered, for programs; the last look at what was followed comes last. */
   readonly answers: readonly ApiAnswer[];
+  /** An audit as CSV; pictures are for places that can show them. */
+  readonly files: readonly ReplyFile[];
 };
 
 const exitCodes = { done: 0, refused: 1, usage: 2, outage: 3 } as const satisfies Record<Outcome, ExitCode>;
@@ -49,15 +54,17 @@ export function executeArguments(programArguments: readonly string[], deps: Line
 }
 
 async function executeParsed(parsed: ParsedLine, deps: LineDeps): Promise<LineResult> {
-  const decision = decide(parsed);
+  const decision = decide(parsed, { nowMs: deps.nowMs() });
   const answers: ApiAnswer[] = [];
-  if (decision.kind === 'reply') return finish(decision.reply, answers, deps);
+  if (decision.kind !== 'ask') return finish(decision.reply, answers, deps);
   const { command } = decision;
   try {
-    for (const call of decision.calls) answers.push(await askEngine(call, deps));
-    for (const call of callsAfter(command, answers)) answers.push(await askEngine(call, deps));
+    answers.push(...(await gatherAnswers(decision, false, (call) => askEngine(call, deps))));
     const reply = present(command, answers, deps.nowMs());
-    if (reply.follow === undefined || !deps.isWaiting) return finish(reply, answers, deps);
+    // An approval may take half an hour: the card says how to look at it, and events tell what became of it.
+    if (reply.follow === undefined || reply.follow.kind === 'approval' || !deps.isWaiting) {
+      return { ...finish(reply, answers, deps), files: auditFiles(command, answers, deps.nowMs()) };
+    }
     for (const card of reply.cards) deps.surface?.update(card);
     const end = await watch(reply.follow, { command, answers, deps });
     return finish(end ?? { cards: reply.cards, outcome: reply.outcome }, answers, deps);
@@ -70,18 +77,21 @@ async function executeParsed(parsed: ParsedLine, deps: LineDeps): Promise<LineRe
 }
 
 function askEngine(call: ApiCall, deps: LineDeps): Promise<ApiAnswer> {
-  return deps.engine.ask(call, { idempotencyKey: deps.newKey(), signal: deps.signal });
+  const key = 'body' in call ? { idempotencyKey: deps.newKey() } : {};
+  return deps.engine.ask(call, { ...key, signal: deps.signal });
 }
 
 function finish(reply: Reply, answers: readonly ApiAnswer[], deps: LineDeps): LineResult {
   for (const card of reply.cards) deps.surface?.show(card);
-  return { cards: reply.cards, outcome: reply.outcome, exitCode: exitCodes[reply.outcome], answers };
+  return { cards: reply.cards, outcome: reply.outcome, exitCode: exitCodes[reply.outcome], answers, files: [] };
 }
 
 type Watching = { readonly command: Command; readonly answers: ApiAnswer[]; readonly deps: LineDeps };
 
+type Watched = Exclude<Follow, { kind: 'approval' }>;
+
 /** Redraws the card until what was started has ended; undefined when nobody wants to watch any longer. */
-function watch(follow: Follow, watching: Watching): Promise<Reply | undefined> {
+function watch(follow: Watched, watching: Watching): Promise<Reply | undefined> {
   switch (follow.kind) {
     case 'run':
       return watchRun(follow.runId, watching);

@@ -7,6 +7,7 @@ import type { ApiAnswer } from './api-call.ts';
 import { eventLine } from './conversation/plain-cards.ts';
 import type { EngineClient } from './engine-client.ts';
 import { executeLine, type LineDeps } from './execute-line.ts';
+import { createOwnOrders, type OwnOrders } from './own-orders.ts';
 import { isAbort } from './run-follower.ts';
 import { openPrompt } from './terminal/prompt.ts';
 import { createScreen, type Surface } from './terminal/screen.ts';
@@ -54,10 +55,10 @@ export function terminalSurface(options: {
 export function startTerminal(deps: TerminalDeps): Terminal {
   const screen = terminalSurface({ output: deps.output, isColored: deps.isColored, commandPrefix: '' });
   const ending = new AbortController();
-  const followedRuns = new Set<string>();
+  const ownOrders = createOwnOrders(deps.engine);
   let machineNames: readonly string[] = [];
   const lineDeps = (signal: AbortSignal): LineDeps => ({
-    engine: rememberRuns(deps.engine, followedRuns),
+    engine: ownOrders,
     surface: screen,
     nowMs: deps.nowMs,
     newKey: () => randomUUID(),
@@ -65,7 +66,8 @@ export function startTerminal(deps: TerminalDeps): Terminal {
     isWaiting: true,
   });
   const run = async (line: string, signal: AbortSignal) => {
-    await executeLine(line, lineDeps(signal));
+    const { files } = await executeLine(line, lineDeps(signal));
+    for (const { bytes } of files) for (const row of bytes.toString().trim().split('\r\n')) screen.line(row);
     machineNames = await namesOf(deps.engine, ending.signal, machineNames);
   };
   const prompt = openPrompt({
@@ -78,24 +80,13 @@ export function startTerminal(deps: TerminalDeps): Terminal {
     onInterrupt: deps.onInterrupt,
     ...(deps.firstLine !== undefined && { firstLine: deps.firstLine }),
   });
-  const events = announceEvents(deps, { signal: ending.signal, announce: prompt.announce, followedRuns });
+  const events = announceEvents(deps, { signal: ending.signal, announce: prompt.announce, ownOrders });
   const ended = prompt.ended.finally(() => ending.abort()).then(() => events);
   const close = () => {
     ending.abort();
     prompt.close();
   };
   return { ended, close };
-}
-
-/** Notes which runs this terminal has started, because their progress is drawn already. */
-function rememberRuns(engine: EngineClient, runs: Set<string>): Pick<EngineClient, 'ask'> {
-  return {
-    ask: async (call, options) => {
-      const answer = await engine.ask(call, options);
-      if (answer.kind === 'order' && answer.answer.kind === 'run-started') runs.add(answer.answer.runId);
-      return answer;
-    },
-  };
 }
 
 /** For the completion only; when the engine does not answer, the names that were known stay. */
@@ -114,7 +105,7 @@ async function namesOf(
 type Announcing = {
   readonly signal: AbortSignal;
   readonly announce: (text: string) => void;
-  readonly followedRuns: ReadonlySet<string>;
+  readonly ownOrders: OwnOrders;
 };
 
 /** Says what happens as it happens, from now on. A silent engine is said once, and once when it answers again. */
@@ -132,13 +123,14 @@ async function announceEvents(deps: TerminalDeps, at: Announcing): Promise<void>
     }
     if (isSilent && after !== undefined) at.announce('The engine answers again.');
     isSilent = false;
+    if (after !== undefined && events.length > 0) await at.ownOrders.settled();
     if (after !== undefined) for (const event of events) announceEvent(event, deps, at);
     after = Math.max(after ?? 0, ...events.map((event) => event.number));
   }
 }
 
 function announceEvent(event: EventView, deps: TerminalDeps, at: Announcing): void {
-  if (event.runId === null || !at.followedRuns.has(event.runId)) at.announce(eventLine(event, deps.nowMs()));
+  if (!at.ownOrders.isTold(event)) at.announce(eventLine(event, deps.nowMs()));
 }
 
 /** The first time, skips to the end of what has happened before. */

@@ -36,7 +36,7 @@ export async function runProgram(deps: ProgramDeps): Promise<ExitCode> {
   const flags = programFlags(deps);
   if (flags.problem !== undefined) return fail({ flags, deps }, flags.problem, 2);
   // A line that needs no engine (a mistake, the help of a verb) is answered without one.
-  const isAnsweredHere = decide(parseArguments(flags.rest)).kind === 'reply';
+  const isAnsweredHere = decide(parseArguments(flags.rest), { nowMs: deps.nowMs() }).kind !== 'ask';
   try {
     if (isAnsweredHere) return await runLine(flags, deps, nobody);
     const found = findConnection({
@@ -103,6 +103,7 @@ async function runLine(flags: ProgramFlags, deps: ProgramDeps, engine: LineDeps[
     isWaiting: flags.isWaiting,
   });
   if (flags.isJson) writeJson(deps, jsonResult(result));
+  else for (const file of result.files) deps.output.write(file.bytes);
   return result.exitCode;
 }
 
@@ -114,9 +115,11 @@ function jsonResult(result: LineResult): unknown {
 
 /** Answers go to the output; a line that was not understood goes to the error output, out of the way of pipes. */
 function surfaceFor(flags: ProgramFlags, deps: ProgramDeps): Surface {
-  const decision = decide(parseArguments(flags.rest));
-  const isMistake = decision.kind === 'reply' && decision.reply.outcome === 'usage';
-  const output = isMistake ? deps.errorOutput : deps.output;
+  const decision = decide(parseArguments(flags.rest), { nowMs: deps.nowMs() });
+  const isMistake = decision.kind !== 'ask' && decision.reply.outcome === 'usage';
+  // A table for a spreadsheet has the output to itself: `dr audit vm-7 --csv > audit.csv`.
+  const isFile = decision.kind === 'ask' && decision.command.verb === 'audit' && decision.command.isCsv;
+  const output = isMistake || isFile ? deps.errorOutput : deps.output;
   const noColor = deps.environment.NO_COLOR;
   const isColored = output.isTTY === true && (noColor === undefined || noColor === '');
   return terminalSurface({ output, isColored, commandPrefix: prefixOf(deps) });

@@ -3,7 +3,7 @@ import type { MachineView, PointView } from '../../protocol/control-api.ts';
 import type { Card } from '../card.ts';
 import type { Target } from '../command.ts';
 import { pageSize } from './machine-cards.ts';
-import { lagWords, newestPointWords, stateWords } from './machine-words.ts';
+import { isReplicated, lagWords, newestPointWords, stateWords } from './machine-words.ts';
 import { absoluteTime, age } from './time-words.ts';
 
 const lagMeaning = 'Lag: how much data a failover would lose if it were started now.';
@@ -11,7 +11,7 @@ const lagMeaning = 'Lag: how much data a failover would lose if it were started 
 /** The machines that `lag` shows: those that are replicated, the worst lag first, as many as a table holds. */
 export function machinesOfLag(machines: readonly MachineView[], target: Target | undefined): MachineView[] {
   return machines
-    .filter((machine) => machine.protection.kind !== 'not-protected')
+    .filter((machine) => isReplicated(machine))
     .filter((machine) => target?.kind !== 'host' || machine.hostName === target.name)
     .sort((a, b) => (b.lagMs ?? Number.MAX_VALUE) - (a.lagMs ?? Number.MAX_VALUE))
     .slice(0, pageSize);
@@ -63,7 +63,7 @@ export function lagHistoryCard(
 }
 
 function lagHead(machines: readonly MachineView[]): Pick<Card, 'title' | 'tone' | 'audience'> {
-  const replicated = machines.filter((machine) => machine.protection.kind !== 'not-protected');
+  const replicated = machines.filter((machine) => isReplicated(machine));
   const over = replicated.filter(
     (machine) => machine.policy !== null && (machine.lagMs ?? 0) > machine.policy.rpoThresholdMs,
   );
@@ -76,7 +76,7 @@ function lagHead(machines: readonly MachineView[]): Pick<Card, 'title' | 'tone' 
 }
 
 function restWords(machines: readonly MachineView[], shownCount: number): string | undefined {
-  const rest = machines.filter((machine) => machine.protection.kind !== 'not-protected').length - shownCount;
+  const rest = machines.filter((machine) => isReplicated(machine)).length - shownCount;
   return rest > 0 ? `and ${rest} more with less lag` : undefined;
 }
 

@@ -4,6 +4,7 @@ import { type Button, type Card, type Field, shorten } from '../card.ts';
 import type { PointFilter } from '../command.ts';
 import {
   drillWords,
+  isReplicated,
   lagWords,
   newestPointWords,
   pointWords,
@@ -97,6 +98,7 @@ function matches(machine: MachineView, state: string): boolean {
     enabled: 'protected',
     replicating: 'initial-replication',
     'not-enabled': 'not-protected',
+    'failed-over': 'failed-over',
   };
   return machine.protection.kind === kinds[state];
 }
@@ -126,13 +128,28 @@ function machineFields(machine: MachineView, nowMs: number): Field[] {
     { label: 'Disks', value: diskWords(machine) },
     { label: 'Changes', value: shorten(machine.tracking, 300) },
     ...(policy === null ? [] : [{ label: 'Policy', value: policyWords(policy) }]),
-    ...(protectedFields(machine) ? [{ label: 'Lag', value: lagWords(machine) }] : []),
+    ...failedOverFields(machine, nowMs),
+    ...(isReplicated(machine) ? [{ label: 'Lag', value: lagWords(machine) }] : []),
     ...(newestPoint === null
       ? []
       : [{ label: 'Newest', value: `${pointWords(newestPoint)}, ${instant(newestPoint.takenAtMs, nowMs)}` }]),
     ...(protectedFields(machine) ? [{ label: 'Points', value: `${machine.availablePointCount} available` }] : []),
     ...(protectedFields(machine) ? [{ label: 'Sent', value: formatBytes(machine.sentBytesTotal) }] : []),
     ...(isOpen ? [{ label: 'Drill', value: openDrillWords(machine, drill, nowMs) }] : []),
+  ];
+}
+
+/** Where it runs now, since when, and whether it still needs the vault for it. Source: A10 */
+function failedOverFields({ protection }: MachineView, nowMs: number): Field[] {
+  if (protection.kind !== 'failed-over') return [];
+  const { target, vmName, atMs, disks, runId } = protection;
+  return [
+    { label: 'Runs', value: `${vmName} at ${target}, since ${instant(atMs, nowMs)}, by ${runId}` },
+    {
+      label: 'Data',
+      value: disks === 'local' ? 'all local at the target' : 'still being read from the vault while it runs',
+    },
+    { label: 'Original', value: 'shut down and fenced: it cannot replicate, or start beside it unnoticed' },
   ];
 }
 

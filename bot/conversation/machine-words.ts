@@ -38,6 +38,8 @@ export function stateWords(machine: MachineView): string {
       return `Enabled: Replicating ${progressWords(replicationProgress(protection))}${paused}`;
     case 'protected':
       return `Enabled${paused}`;
+    case 'failed-over':
+      return `Failed over: runs at ${protection.target} as ${protection.vmName}`;
     default:
       return assertNever(protection);
   }
@@ -67,9 +69,14 @@ export function progressWords(progress: Progress): string {
   return [`${progress.percent} %`, ...rate, ...left].join(' · ');
 }
 
+/** True for a machine whose changes are sent to the vault; one that was failed over runs elsewhere, and its original is fenced. */
+export function isReplicated({ protection }: MachineView): boolean {
+  return protection.kind !== 'not-protected' && protection.kind !== 'failed-over';
+}
+
 /** `12 s of 1 min`: the lag beside what the policy allows. Unknown is never zero. */
 export function lagWords(machine: MachineView): string {
-  if (machine.protection.kind === 'not-protected') return '–';
+  if (!isReplicated(machine)) return '–';
   if (machine.lagMs === null) return '–';
   const limit = machine.policy === null ? '' : ` of ${age(machine.policy.rpoThresholdMs)}`;
   const isOver = machine.policy !== null && machine.lagMs > machine.policy.rpoThresholdMs;

@@ -1,15 +1,11 @@
 import { isId } from '../../domain/ids.ts';
 import { describeCauses, type OutageError } from '../../domain/outage.ts';
-import {
-  type EventView,
-  type HostView,
-  type MachineView,
-  machineName,
-  type RefusalBody,
-} from '../../protocol/control-api.ts';
-import type { VersionView, WhoamiView } from '../api-call.ts';
+import { machineName } from '../../protocol/api-fields.ts';
+import type { EventView, HostView, MachineView, RefusalBody } from '../../protocol/control-api.ts';
+import type { VersionView } from '../api-call.ts';
 import { type Button, type Card, shorten } from '../card.ts';
-import { type Command, formatCommand, type ListObject, type UsageProblem } from '../command.ts';
+import type { Command, UsageProblem } from '../command.ts';
+import { formatCommand } from '../format-command.ts';
 import { specOf } from '../verb-table.ts';
 import { countWords } from './machine-cards.ts';
 import { stateWords } from './machine-words.ts';
@@ -45,10 +41,19 @@ export function refusalCard(refusal: RefusalBody, command: Command): Card {
       shorten(refusal.message, 1500),
       ...(isNamed ? [] : [`Possible: ${shown}`]),
       ...(refusal.nextStep === null ? [] : [`Next: ${shorten(refusal.nextStep, 500)}`]),
+      ...withCode(refusal, command),
     ],
     ...(choices.length === 1 && first !== undefined && { copyLine: first.line }),
     ...(choices.length > 1 && { buttons: choices }),
   };
+}
+
+/** Where there are no dialogs, the code is typed behind the line. */
+function withCode(refusal: RefusalBody, command: Command): string[] {
+  const takesCode = command.verb === 'approve' || command.verb === 'planned-failover';
+  const isCodeMissing = refusal.nextStep === null || refusal.nextStep.includes('--code');
+  if (refusal.kind !== 'step-up' || !takesCode || !isCodeMissing) return [];
+  return [`With your code: \`${formatCommand({ ...command, code: undefined })} --code <six digits>\``];
 }
 
 function refusalTitle(refusal: RefusalBody): string {
@@ -59,6 +64,8 @@ function refusalTitle(refusal: RefusalBody): string {
     'bad-request': 'Refused; nothing was done',
     unauthenticated: 'The engine does not know you',
     forbidden: 'You may not do this',
+    'not-linked': 'You are not linked to a person here yet; nothing was done',
+    'step-up': 'Your six-digit code is needed; nothing was done',
     outage: 'The engine cannot do this now',
   };
   return titles[refusal.kind];
@@ -112,45 +119,42 @@ export function notAvailableCard(asked: string, instead: string): Card {
   };
 }
 
-/** `failover vm-7` without a mode: asks, and runs nothing. Source: CHAT 5.1 */
-export function failoverQuestionCard(machine: string, point: string): Card {
-  const chosen = point === 'latest' ? '' : ` --point ${point}`;
-  const line = `failover ${machine} --test${chosen}`;
+/** Lists that this version cannot have anything in. */
+export function plansCard(): Card {
+  const text = ['Recovery plans are not part of this version; a failover is of one machine.'];
+  return { title: 'There are no plans', tone: 'neutral', audience: 'asker', text };
+}
+
+export function unknownHostCard(name: string): Card {
   return {
-    title: `Failover of ${machine}: which kind? Nothing has been started`,
-    tone: 'neutral',
+    title: 'Not found; nothing was done',
+    tone: 'warning',
     audience: 'asker',
-    text: [
-      `\`--test\` starts a copy of ${machine} in a network of its own; ${machine} keeps running and replicating.`,
-      '`--planned` and `--unplanned` are not available in this version.',
-    ],
-    copyLine: line,
-    buttons: [
-      { label: 'Start a test failover', line, style: 'primary' },
-      { label: 'Only say what it would do', line: `${line} --dry-run`, style: 'default' },
-    ],
+    text: [`No host is called ${name}, or it has no machines.`],
+    copyLine: 'list hosts',
   };
 }
 
-/** Lists that this version cannot have anything in. */
-export function emptyListCard(object: Exclude<ListObject, 'vms' | 'hosts' | 'runs'>): Card {
-  const why = {
-    plans: 'Recovery plans are not part of this version; a test failover is of one machine.',
-    alerts: 'Alerts are not part of this version; `status` shows what is wrong now.',
-    approvals: 'Nothing in this version needs an approval.',
-  } as const;
-  return { title: `There are no ${object}`, tone: 'neutral', audience: 'asker', text: [why[object]] };
+/** What only makes sense in a channel. */
+export function notInTerminalCard(verb: string): Card {
+  return {
+    title: `\`${verb}\` belongs into a channel; nothing was done`,
+    tone: 'warning',
+    audience: 'asker',
+    text: [`Write \`/dr ${verb}\` in the channel that is to be told.`],
+  };
 }
 
 /** The engine did it and said so. */
 export function doneCard(command: Command, message: string): Card {
-  const about = 'machine' in command ? ` · ${command.machine}` : '';
+  const about = aboutWords(command);
   // The agent does these at its next heartbeat; the engine's message says so.
   const isLater = command.verb === 'enable' || command.verb === 'resync' || command.verb === 'bookmark';
   return {
     title: `${command.verb[0]?.toUpperCase() ?? ''}${command.verb.slice(1)}${about} · ${isLater ? 'accepted' : 'done'}`,
     tone: 'good',
-    audience: 'channel',
+    // What concerns an alert or a request is seen there by everybody already.
+    audience: 'machine' in command ? 'channel' : 'asker',
     text: [shorten(message, 1500)],
     ...(command.verb === 'pause' && { copyLine: `resume ${command.machine}` }),
     ...(command.verb === 'bookmark' && { copyLine: `points ${command.machine}` }),
@@ -158,16 +162,9 @@ export function doneCard(command: Command, message: string): Card {
   };
 }
 
-export function whoamiCard(whoami: WhoamiView): Card {
-  return {
-    title: `You are ${whoami.name}`,
-    tone: 'neutral',
-    audience: 'asker',
-    fields: [
-      { label: 'Roles', value: whoami.roles.length === 0 ? 'none' : whoami.roles.join(', ') },
-      { label: 'Known by', value: whoami.via },
-    ],
-  };
+function aboutWords(command: Command): string {
+  if ('machine' in command) return ` · ${command.machine}`;
+  return 'alert' in command ? ` · ${command.alert}` : '';
 }
 
 export function versionCard(version: VersionView): Card {

@@ -2,6 +2,7 @@ import { assertNever } from '../../domain/invariant.ts';
 import { formatDuration } from '../../domain/units.ts';
 import { type PlanView, type RunView, routes } from '../../protocol/control-api.ts';
 import { type Button, type Card, type Field, shorten, type Table } from '../card.ts';
+import { aftermathWords, bootFields, failedOverCard } from './failover-cards.ts';
 import { countWords, pageOf, pageWords } from './machine-cards.ts';
 import { pointWords } from './machine-words.ts';
 import { absoluteTime, age, instant } from './time-words.ts';
@@ -21,15 +22,29 @@ export function runCard(run: RunView, nowMs: number, drillEndsAtMs?: number): Ca
     case 'failed':
       return failedCard(run, nowMs);
     case 'succeeded':
-      return run.result === null ? doneCard(run, nowMs) : drillCard(run, run.result, { nowMs, drillEndsAtMs });
+      return run.result === null ? doneCard(run, nowMs) : resultCard(run, run.result, { nowMs, drillEndsAtMs });
     default:
       return assertNever(run.state);
   }
 }
 
+const kindWords = {
+  'test-failover': 'Test failover',
+  cleanup: 'Cleanup',
+  'planned-failover': 'Planned failover',
+} as const satisfies Record<RunView['kind'], string>;
+
 /** `Test failover of vm-7` */
-function runName(run: RunView): string {
-  return run.kind === 'test-failover' ? `Test failover of ${run.machineName}` : `Cleanup of ${run.machineName}`;
+export function runName(run: Pick<RunView, 'kind' | 'machineName'>): string {
+  return `${kindWords[run.kind]} of ${run.machineName}`;
+}
+
+function resultCard(
+  run: RunView,
+  result: RunResult,
+  times: { nowMs: number; drillEndsAtMs: number | undefined },
+): Card {
+  return run.kind === 'planned-failover' ? failedOverCard(run, result, times.nowMs) : drillCard(run, result, times);
 }
 
 function activeCard(run: RunView, nowMs: number): Card {
@@ -43,8 +58,12 @@ function activeCard(run: RunView, nowMs: number): Card {
     audience: 'channel',
     progress: { percent: count === 0 ? 0 : Math.floor((100 * done) / count), label },
     table: stepTable(run.steps),
-    footer: `${run.id} · asked for by ${run.requestedBy} · started ${absoluteTime(run.startedAtMs, nowMs)}`,
+    footer: `${run.id} · asked for by ${run.requestedBy}${approvalWords(run)} · started ${absoluteTime(run.startedAtMs, nowMs)}`,
   };
+}
+
+function approvalWords({ approvalId }: RunView): string {
+  return approvalId === null ? '' : ` · ${approvalId}`;
 }
 
 function isPending(step: RunStep): boolean {
@@ -97,11 +116,7 @@ function drillFields(result: RunResult, times: { nowMs: number; drillEndsAtMs: n
   return [
     { label: 'Point', value: `${pointWords(result.point)}, taken ${instant(result.point.takenAtMs, times.nowMs)}` },
     { label: 'Data loss', value: `${age(result.pointAgeMs)}, if this had been a real failover` },
-    {
-      label: 'Boot check',
-      value: `${result.verified ? 'passed' : 'NOT passed'}: ${shorten(result.verification, 500)}`,
-    },
-    { label: 'Marker', value: result.marker === null ? 'none seen on the console' : shorten(result.marker, 300) },
+    ...bootFields(result),
     { label: 'Machine', value: `${result.vmName}, in a network of its own (${result.accelerator})` },
     { label: 'Ends', value: ends },
   ];
@@ -139,16 +154,13 @@ function failedCard(run: RunView, nowMs: number): Card {
     title: `${runName(run)} · FAILED after ${age((run.finishedAtMs ?? nowMs) - run.startedAtMs)}`,
     tone: 'bad',
     audience: 'channel',
-    text: [
-      shorten(run.failure ?? 'The engine gave no reason.', 1500),
-      `${where}${back}${run.machineName} itself was not touched.`,
-    ],
+    text: [shorten(run.failure ?? 'The engine gave no reason.', 1500), `${where}${back}${aftermathWords(run)}`],
     table: stepTable(run.steps),
     buttons: [
       { label: 'Status', line: `status ${run.machineName}`, style: 'default' },
       { label: 'Recovery points', line: `points ${run.machineName}`, style: 'default' },
     ],
-    footer: `${run.id} · asked for by ${run.requestedBy}`,
+    footer: `${run.id} · asked for by ${run.requestedBy}${approvalWords(run)}`,
   };
 }
 

@@ -1,4 +1,6 @@
-import { formatDuration, minuteMs } from '../../domain/units.ts';
+import { assertNever } from '../../domain/invariant.ts';
+import { dayMs, formatDuration, hourMs, minuteMs } from '../../domain/units.ts';
+import type { TimeWord } from '../command.ts';
 
 /** `14:02:11Z`, with the date before it when it is not today's (UTC). */
 export function absoluteTime(atMs: number, nowMs: number): string {
@@ -23,4 +25,25 @@ export function relativeTime(atMs: number, nowMs: number): string {
 /** Both, because one can be compared with a log and the other understood at once: `14:02:11Z (12 s ago)`. */
 export function instant(atMs: number, nowMs: number): string {
   return `${absoluteTime(atMs, nowMs)} (${relativeTime(atMs, nowMs)})`;
+}
+
+/** The next time that the clock (UTC) shows this, after now. Epoch milliseconds. */
+export function clockAfterMs(clock: { readonly hour: number; readonly minute: number }, nowMs: number): number {
+  const midnightMs = Math.floor(nowMs / dayMs) * dayMs;
+  const todayMs = midnightMs + clock.hour * hourMs + clock.minute * minuteMs;
+  return todayMs > nowMs ? todayMs : todayMs + dayMs;
+}
+
+/** When a typed time is, read now. Epoch milliseconds. */
+export function resolveTime(time: TimeWord, nowMs: number): number {
+  switch (time.kind) {
+    case 'in':
+      return nowMs + time.ms;
+    case 'clock':
+      return clockAfterMs(time, nowMs);
+    case 'instant':
+      return time.atMs;
+    default:
+      return assertNever(time);
+  }
 }

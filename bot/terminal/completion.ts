@@ -1,7 +1,13 @@
 import { runnableVerbs, specOf } from '../verb-table.ts';
 
 const words: Readonly<Record<string, readonly string[]>> = {
-  list: ['vms', 'hosts', 'runs'],
+  list: ['vms', 'hosts', 'runs', 'approvals', 'alerts'],
+  oncall: ['set'],
+  // These take an id, or nothing.
+  ...Object.fromEntries(
+    'approvals alerts approve reject withdraw review ack unack snooze unsnooze escalate mute'.split(' ').map(none),
+  ),
+  ...Object.fromEntries('people link authenticator subscribe whoami version'.split(' ').map(none)),
   help: runnableVerbs,
 };
 
@@ -17,11 +23,16 @@ export function completeLine(line: string, machineNames: readonly string[]): [st
   if (parts.length === 1) return [matching(runnableVerbs, last), last];
   const verb = runnableVerbs.find((known) => known === parts[0]?.toLowerCase());
   if (verb === undefined) return [[], last];
-  const flags = specOf(verb).flags.map((flag) => `--${flag.name}`);
+  const known = specOf(verb).flags.filter((flag) => flag.isHidden !== true);
+  const flags = known.map((flag) => `--${flag.name}`);
   const unused = flags.filter((flag) => !parts.slice(1, -1).includes(flag));
   if (last.startsWith('-')) return [matching(unused, last), last];
   if (parts.length === 2) return [matching(words[verb] ?? machineNames, last), last];
   return [matching(unused, last), last];
+}
+
+function none(verb: string): [string, readonly string[]] {
+  return [verb, []];
 }
 
 function matching(known: readonly string[], typed: string): string[] {

@@ -59,10 +59,14 @@ export function wrapText(text: string, width: number): string[] {
 function breakLong(word: string, width: number): string[] {
   if (word.startsWith('`') && word.includes(' ')) return wrapText(word.replaceAll('`', ''), width);
   const pieces: string[] = [''];
+  let lineWidth = 0;
   for (const { segment } of segmenter.segment(word)) {
     const last = pieces.at(-1) ?? '';
-    if (last !== '' && displayWidth(last + segment) > width) pieces.push(segment);
+    const segmentWidth = graphemeWidth(segment);
+    const isFull = last !== '' && lineWidth + segmentWidth > width;
+    if (isFull) pieces.push(segment);
     else pieces[pieces.length - 1] = last + segment;
+    lineWidth = (isFull ? 0 : lineWidth) + segmentWidth;
   }
   return pieces;
 }

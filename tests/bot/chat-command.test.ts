@@ -1,8 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseArguments, parseLine } from '../../bot/chat-command.ts';
-import { type Command, formatCommand } from '../../bot/command.ts';
+import type { Command } from '../../bot/command.ts';
+import { formatCommand } from '../../bot/format-command.ts';
 import { runnableVerbs, unavailableVerbs } from '../../bot/verb-table.ts';
+import { anyText } from './any-text.ts';
 import { pitfallRows, plainRows, unavailableLines, usageRows } from './grammar-rows.ts';
 
 function commandOf(line: string): Command {
@@ -11,7 +13,21 @@ function commandOf(line: string): Command {
   return parsed.command;
 }
 
-const readingVerbs = ['overview', 'help', 'status', 'list', 'show', 'points', 'lag', 'whoami', 'version'];
+const readingVerbs = [
+  'overview',
+  'help',
+  'status',
+  'list',
+  'show',
+  'points',
+  'lag',
+  'whoami',
+  'version',
+  'approvals',
+  'alerts',
+  'people',
+  'audit',
+];
 const harmlessVerbs = [...readingVerbs, 'not-available', 'failover-question'];
 
 describe('the grammar', () => {
@@ -58,8 +74,11 @@ describe('the grammar', () => {
 });
 
 const nameOf = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,20}$/);
-const textOf = fc.string({ minLength: 1, maxLength: 60, unit: 'grapheme' });
+const textOf = anyText(60).filter((text) => text !== '');
 const idBody = fc.stringMatching(/^[0-9A-HJKMNP-TV-Z]{10}$/);
+const codeOf = fc.stringMatching(/^[0-9]{6}$/);
+const approvalOf = idBody.map((body) => `apr_${body}`);
+const alertOf = idBody.map((body) => `alr_${body}`);
 const commandOfAnyKind: fc.Arbitrary<Command> = fc.oneof(
   fc.record({ verb: fc.constant('status'), target: targetOf(), isPublic: fc.boolean() }),
   fc.record({
@@ -106,7 +125,95 @@ const commandOfAnyKind: fc.Arbitrary<Command> = fc.oneof(
     isDryRun: fc.boolean(),
   }),
   fc.record({ verb: fc.constant('cleanup'), machine: nameOf, note: fc.oneof(fc.constant(''), readableText()) }),
+  plannedFailover(),
+  fc.record({ verb: fc.constant('approvals'), isMine: fc.boolean() }),
+  decision({ verb: fc.constant('approve'), code: optional(codeOf), reason: fc.oneof(fc.constant(''), readableText()) }),
+  decision({ verb: fc.constant('reject'), reason: optional(readableText()) }),
+  decision({ verb: fc.constant('withdraw') }),
+  fc.record({ verb: fc.constant('review'), approval: approvalOf, note: readableText() }),
+  fc.record({ verb: fc.constantFrom('ack', 'unack', 'unsnooze', 'escalate'), alert: alertOf }),
+  fc.record({ verb: fc.constant('mute'), alert: alertOf, reason: readableText() }),
+  fc.record({ verb: fc.constant('snooze'), alert: alertOf, time: optional(snoozeTime()) }),
+  fc
+    .record({
+      warnMs: secondsOf(604_800),
+      moreMs: secondsOf(300_000),
+      reason: fc.oneof(fc.constant(''), readableText()),
+    })
+    .map(({ warnMs, moreMs, reason }) => {
+      return { verb: 'threshold', machine: 'vm-7', warnMs, criticalMs: warnMs + moreMs, reason };
+    }),
+  fc
+    .record({ verb: fc.constant('tag'), machine: nameOf, add: tagsOf(), remove: tagsOf() })
+    .filter(({ add, remove }) => add.length + remove.length > 0),
+  fc.record({
+    verb: fc.constant('subscribe'),
+    channel: optional(fc.stringMatching(/^[CG][A-Z0-9]{3,10}$/)),
+    severity: fc.constantFrom('info', 'warning', 'critical'),
+    host: optional(nameOf),
+    isOn: fc.boolean(),
+  }),
+  fc.record({ verb: fc.constant('oncall'), persons: optional(fc.array(personOf(), { minLength: 1, maxLength: 10 })) }),
+  fc.record({ verb: fc.constant('link'), code: optional(fc.stringMatching(/^[A-Z0-9][A-Z0-9-]{0,20}$/)) }),
+  fc.record({ verb: fc.constant('authenticator'), code: optional(codeOf) }),
+  fc.record({ verb: fc.constant('audit'), about: fc.oneof(nameOf, approvalOf), isCsv: fc.boolean() }),
 ) as fc.Arbitrary<Command>;
+
+function optional<Value>(value: fc.Arbitrary<Value>) {
+  return fc.option(value, { nil: undefined });
+}
+
+function secondsOf(secondsMax: number) {
+  return fc.integer({ min: 1, max: secondsMax }).map((seconds) => seconds * 1000);
+}
+
+function clock() {
+  return { hour: fc.integer({ min: 0, max: 23 }), minute: fc.integer({ min: 0, max: 59 }) };
+}
+
+function plannedFailover() {
+  const at = fc.oneof(
+    fc.record({ kind: fc.constant('clock'), ...clock() }),
+    fc.record({ kind: fc.constant('in'), ms: secondsOf(604_800) }),
+    fc.integer({ min: 0, max: 40_000_000 }).map((minutes) => ({ kind: 'instant', atMs: minutes * 60_000 })),
+  );
+  const request = { machine: nameOf, reason: readableText(), at: optional(at), isDryRun: fc.boolean() };
+  return fc
+    .record({ ...request, isBroken: fc.boolean(), code: optional(codeOf) })
+    .map(({ isBroken, code, ...rest }) => ({
+      verb: 'planned-failover',
+      ...rest,
+      typedName: isBroken ? rest.machine : undefined,
+      code: isBroken ? code : undefined,
+    }));
+}
+
+function decision<Fields extends Record<string, fc.Arbitrary<unknown>>>(fields: Fields) {
+  return fc.record({
+    ...fields,
+    approval: approvalOf,
+    revision: optional(fc.integer({ min: 1, max: 999_999_999 })),
+    digest8: optional(fc.stringMatching(/^[0-9a-f]{8}$/)),
+  });
+}
+
+function snoozeTime() {
+  return fc.oneof(
+    fc.record({ kind: fc.constant('for'), ms: fc.integer({ min: 1, max: 10_080 }).map((minutes) => minutes * 60_000) }),
+    fc.record({ kind: fc.constant('until'), ...clock() }),
+  );
+}
+
+function tagsOf() {
+  return fc.array(fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9:._-]{0,20}$/), { maxLength: 4 });
+}
+
+function personOf() {
+  return fc.oneof(
+    fc.record({ kind: fc.constant('user'), id: fc.stringMatching(/^U[A-Z0-9]{3,10}$/) }),
+    fc.record({ kind: fc.constant('person'), name: fc.stringMatching(/^[a-z0-9][a-z0-9._-]{0,20}$/) }),
+  );
+}
 
 function targetOf() {
   const target = fc.record({ kind: fc.constantFrom('vm', 'host'), name: nameOf });
@@ -151,10 +258,7 @@ describe('the grammar, for all lines', () => {
   });
 
   it('never throws, and never makes a running command of nonsense', () => {
-    const word = fc.oneof(
-      fc.string({ unit: 'binary', maxLength: 12 }),
-      fc.constantFrom('--test', 'vm-7', '"', '<@U1>'),
-    );
+    const word = fc.oneof(anyText(12), fc.constantFrom('--test', 'vm-7', '"', '<@U1>'));
     fc.assert(
       fc.property(fc.array(word, { maxLength: 8 }), (words) => {
         const parsed = parseLine(words.join(' '));
@@ -172,17 +276,24 @@ describe('the grammar, for all lines', () => {
       ['resume', 'vm-7'],
       ['cleanup', 'vm-7'],
       ['resync', 'vm-7'],
+      ['approve', 'apr_7K3M9Q2WXA'],
+      ['withdraw', 'apr_7K3M9Q2WXA'],
+      ['failover', 'vm-7', '--planned', '--reason=x'],
+      ['reject', 'apr_7K3M9Q2WXA', '--reason=x'],
+      ['escalate', 'alr_7K3M9Q2WXA'],
+      ['subscribe', '--off'],
     ];
     const letter = fc.constantFrom(...'abcdefghijklmnopqrstuvwxyz-');
     const damage = fc.record({ line: fc.constantFrom(...lines), at: fc.nat(), letter, isInserted: fc.boolean() });
     fc.assert(
       fc.property(damage, ({ line, at, letter: wrong, isInserted }) => {
-        const index = line.length === 3 && at % 2 === 0 ? 2 : 0;
-        const word = line[index] ?? '';
+        const index = line.length >= 3 && at % 2 === 0 ? 2 : 0;
+        const word = line[index]?.split('=')[0] ?? '';
         const place = at % word.length;
         const changed = word.slice(0, place) + wrong + word.slice(isInserted ? place : place + 1);
         fc.pre(changed !== word && !known.has(changed) && changed !== '--help');
-        const parsed = parseLine(line.with(index, changed).join(' '));
+        const value = line[index]?.slice(word.length) ?? '';
+        const parsed = parseLine(line.with(index, changed + value).join(' '));
         if (parsed.kind === 'command') expect(harmlessVerbs).toContain(parsed.command.verb);
       }),
       { numRuns: 1000 },

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { ApiCall } from '../../bot/api-call.ts';
-import { createEngineClient, type EngineClient } from '../../bot/engine-client.ts';
+import { type BotClient, createEngineClient } from '../../bot/engine-client.ts';
 import { executeLine } from '../../bot/execute-line.ts';
 import { followRun } from '../../bot/run-follower.ts';
 import { describeCauses, OutageError } from '../../domain/outage.ts';
@@ -12,7 +12,7 @@ import { drillRun, engineOf, verifiedRun, worlds } from './recorded-answers.ts';
 
 let folder: string;
 let engine: LoopbackEngine;
-let client: EngineClient;
+let client: BotClient;
 let handle: Handler;
 
 beforeEach(async () => {
@@ -53,6 +53,17 @@ it('every call goes to its route and its answer is parsed', async () => {
     { kind: 'bookmark', body: { machine: 'vm-7', reason: 'x' } },
     drill,
     { kind: 'cleanup', body: { machine: 'vm-7', note: '' } },
+    { kind: 'people' },
+    { kind: 'approvals' },
+    { kind: 'alerts' },
+    { kind: 'surfaces' },
+    { kind: 'lagSeries', machine: 'vm-7', sinceMs: 3_600_000 },
+    { kind: 'audit', about: 'vm-7 & co' },
+    { kind: 'plannedFailover', body: { machine: 'vm-7', reason: 'x', dryRun: false } },
+    { kind: 'reject', body: { approval: 'apr_7K3M9Q2WXA', reason: 'x' } },
+    { kind: 'snooze', body: { alert: 'alr_7K3M9Q2WXA', forMs: 60_000 } },
+    { kind: 'onCall', body: { persons: ['ana'] } },
+    { kind: 'tag', body: { machine: 'vm-7', add: ['web'], remove: [] } },
   ];
   for (const call of calls) {
     const expected = await world.ask(call);
@@ -63,6 +74,50 @@ it('every call goes to its route and its answer is parsed', async () => {
     };
     expect(await client.ask(call, { idempotencyKey: 'key-12345' })).toEqual(expected);
   }
+});
+
+it('what only a bot may do goes to its routes, for whom it speaks is said, and a refusal there is an outage', async () => {
+  const seen: { path: string; body: unknown }[] = [];
+  const png = Buffer.from('89504e470d0a1a0a', 'hex');
+  engine.answerRaw((one, text) => {
+    if (one.method === 'GET' && one.path.endsWith('.png')) return { status: 200, type: 'image/png', body: png };
+    if (one.path.startsWith('/v1/bot/places?'))
+      return { status: 200, type: 'application/json', body: Buffer.from('[]') };
+    if (!one.path.startsWith('/v1/bot/')) return undefined;
+    seen.push({ path: one.path, body: JSON.parse(text) });
+    const isFollow = one.path === '/v1/bot/follow';
+    const refusal = { kind: 'refused', message: 'no such topic', candidates: [], nextStep: null };
+    const body = Buffer.from(JSON.stringify(isFollow ? refusal : []));
+    return { status: isFollow ? 409 : 200, type: 'application/json; charset=utf-8', body };
+  });
+  expect(await client.claim({ surface: 'slack', tenant: 'T1' }, {})).toEqual([]);
+  const outcome = { revision: 2, outcome: { kind: 'undeliverable', error: 'gone' } } as const;
+  await client.reportOutcome('msg_7K3M9Q2WXA', outcome, {});
+  await client.reportSurface({ surface: 'slack', tenant: 'T1', isHealthy: true }, {});
+  expect(await client.places({ surface: 'slack', tenant: 'T1' }, {})).toEqual([]);
+  expect(await client.download('/v1/runs/run_7K3M9Q2WXA/console.png', {})).toEqual({ kind: 'png', png });
+  expect(seen.map(({ path }) => path)).toEqual([
+    '/v1/bot/deliveries/claim',
+    '/v1/bot/deliveries/msg_7K3M9Q2WXA/outcome',
+    '/v1/bot/surface',
+  ]);
+  expect(seen[1]?.body).toEqual(outcome);
+  const place = { surface: 'slack', tenant: 'T1', place: 'C1' } as const;
+  const refusal = await outageOf(client.follow({ topic: 'run:run_7K3M9Q2WXA', place }, {}));
+  expect(describeCauses(refusal)).toContain('no such topic');
+  const actor = {
+    surface: 'slack',
+    tenant: 'T1',
+    user: 'U1',
+    displayName: 'Ána ☂ \r\n x: y',
+    kind: 'member',
+    envelope: 'e',
+  } as const;
+  handle = () => started;
+  await client.ask(drill, { idempotencyKey: 'key-12345', actor });
+  const header = engine.received.at(-1)?.actor ?? '';
+  expect(header).toMatch(/^[\x21-\x7e]+$/);
+  expect(JSON.parse(decodeURIComponent(header))).toEqual(actor);
 });
 
 it('an order whose answer got lost is sent again with the same key', async () => {

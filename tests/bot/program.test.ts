@@ -139,9 +139,32 @@ it('a failover without a mode asks and runs nothing', async () => {
 });
 
 it('what this version cannot do is refused with exit code 1', async () => {
-  const { exitCode, output } = await dr(['approve', 'apr_7K3M']);
+  const { exitCode, output } = await dr(['commit', 'run_7K3M9Q2WXA']);
   expect(exitCode).toBe(1);
   expect(output).toContain('not available in this version');
+});
+
+it('an audit as CSV has the output to itself', async () => {
+  await introduce('ana');
+  const entry = { atMs: 0, who: 'ana', via: 'certificate', what: 'pause', target: 'vm-7', detail: 'x', digest: 'd' };
+  handle = () => json({ entries: [{ ...entry, number: 1 }], isChainWhole: true, headDigest: 'ab' });
+  const { output, errors } = await dr(['audit', 'vm-7', '--csv']);
+  expect(output.split('\r\n')).toEqual([
+    'number,at,who,via,what,target,detail,digest',
+    '1,1970-01-01T00:00:00.000Z,ana,certificate,pause,vm-7,x,d',
+    '',
+  ]);
+  expect(errors).toContain('Audit of vm-7 · 1 entry');
+});
+
+it('approve without its code says how to give it', async () => {
+  await introduce('ana');
+  const message = 'Your approval needs the six-digit code of your authenticator.';
+  const refusal = { kind: 'step-up', message, candidates: [], nextStep: 'Give it with `--code`.' };
+  handle = () => ({ status: 403, text: JSON.stringify(refusal) });
+  const { exitCode, output } = await dr(['approve', 'apr_7K3M9Q2WXA']);
+  expect(exitCode).toBe(1);
+  expect(output.replaceAll(/\s+/g, ' ')).toContain('`approve apr_7K3M9Q2WXA --code <six digits>`');
 });
 
 it('with several people dr asks who, and --as says it', async () => {

@@ -1,13 +1,16 @@
-import type { ApiAnswer, ApiCall } from '../../bot/api-call.ts';
+import type { ApiAnswer, ApiCall, WhoamiView } from '../../bot/api-call.ts';
+import type { Role } from '../../domain/access.ts';
 import type { MachineId, RecoveryPointId } from '../../domain/ids.ts';
+import type { AlertView, ApprovalView, LagSeries, PersonView, SurfaceView } from '../../protocol/chat-api.ts';
 import type { DrillView, HostView, MachineView, PointView, RefusalBody, RunView } from '../../protocol/control-api.ts';
+import type { AuditAnswer } from '../../protocol/people-api.ts';
 
 /** The instant at which all scenarios are read. */
 export const nowMs = Date.UTC(2026, 10, 21, 14, 2, 20);
 const gibibyte = 1024 ** 3;
 const mebibyte = 1024 ** 2;
 
-function point(body: string, secondsAgo: number, more: Partial<PointView> = {}): PointView {
+export function point(body: string, secondsAgo: number, more: Partial<PointView> = {}): PointView {
   return {
     id: `rp_${body}` as RecoveryPointId,
     kind: 'crash-consistent',
@@ -18,7 +21,7 @@ function point(body: string, secondsAgo: number, more: Partial<PointView> = {}):
   };
 }
 
-const newest = point('7K3M9Q2WXA', 9);
+export const newest = point('7K3M9Q2WXA', 9);
 
 const policy: MachineView['policy'] = {
   name: 'default',
@@ -29,7 +32,7 @@ const policy: MachineView['policy'] = {
 };
 
 /** A protected machine that is well. */
-function machine(name: string, more: Partial<MachineView> = {}): MachineView {
+export function machine(name: string, more: Partial<MachineView> = {}): MachineView {
   return {
     id: 'mch_0123456789' as MachineId,
     name,
@@ -124,6 +127,7 @@ export function drillRun(doneCount: number, more: Partial<RunView> = {}): RunVie
     })),
     failure: null,
     result: null,
+    approvalId: null,
     ...more,
   };
 }
@@ -180,7 +184,14 @@ export type World = {
   readonly points?: readonly PointView[];
   readonly hosts?: readonly HostView[];
   readonly runs?: readonly RunView[];
-  readonly roles?: readonly string[];
+  readonly roles?: readonly Role[];
+  readonly approvals?: readonly ApprovalView[];
+  readonly alerts?: readonly AlertView[];
+  readonly surfaces?: readonly SurfaceView[];
+  readonly people?: readonly PersonView[];
+  readonly audit?: AuditAnswer;
+  /** False: somebody in chat who is linked to nobody. */
+  readonly isLinked?: boolean;
   readonly order?: (call: ApiCall) => ApiAnswer;
   readonly looks?: { readonly run?: readonly RunView[]; readonly machine?: readonly MachineView[] };
 };
@@ -230,7 +241,7 @@ const plan = {
   steps: stepNames,
 };
 
-function refusal(body: Partial<RefusalBody> & { message: string }): ApiAnswer {
+export function refusal(body: Partial<RefusalBody> & { message: string }): ApiAnswer {
   return { kind: 'refusal', refusal: { kind: 'refused', candidates: [], nextStep: null, ...body } };
 }
 
@@ -340,7 +351,7 @@ function answer(world: World, call: ApiCall, nextLook: NextLook): ApiAnswer {
     case 'whoami':
       return {
         kind: 'whoami',
-        whoami: { name: 'ana', roles: [...(world.roles ?? ['operator'])], via: 'person certificate' },
+        whoami: whoamiOf(world),
       };
     case 'version':
       return {
@@ -364,6 +375,31 @@ function answer(world: World, call: ApiCall, nextLook: NextLook): ApiAnswer {
       return { kind: 'points', points: world.points ?? [] };
     case 'hosts':
       return { kind: 'hosts', hosts: world.hosts ?? [] };
+    case 'approvals':
+      return { kind: 'approvals', approvals: world.approvals ?? [] };
+    case 'alerts':
+      return { kind: 'alerts', alerts: world.alerts ?? [] };
+    case 'surfaces':
+      return { kind: 'surfaces', surfaces: world.surfaces ?? [] };
+    case 'people':
+      return { kind: 'people', people: world.people ?? [] };
+    case 'approval': {
+      const approval = world.approvals?.find((candidate) => candidate.id === call.id);
+      if (approval !== undefined) return { kind: 'approval', approval };
+      return refusal({ kind: 'unknown-target', message: `There is no request ${call.id}.` });
+    }
+    case 'alert': {
+      const alert = world.alerts?.find((candidate) => candidate.id === call.id);
+      if (alert !== undefined) return { kind: 'alert', alert };
+      return refusal({ kind: 'unknown-target', message: `There is no alert ${call.id}.` });
+    }
+    case 'lagSeries':
+      return { kind: 'lagSeries', series: seriesOf(call.machine) };
+    case 'audit':
+      return {
+        kind: 'audit',
+        audit: world.audit ?? { entries: [], isChainWhole: true, problem: null, headDigest: 'ab'.repeat(32) },
+      };
     case 'runs':
       return { kind: 'runs', runs: world.runs ?? [] };
     case 'run': {
@@ -375,6 +411,29 @@ function answer(world: World, call: ApiCall, nextLook: NextLook): ApiAnswer {
     default:
       return world.order?.(call) ?? refusal({ message: 'This world takes no orders.' });
   }
+}
+
+/** A machine whose points came every 15 s, and then stopped for some minutes. */
+export function seriesOf(machineName: string): LagSeries {
+  const fromMs = nowMs - 3_600_000;
+  const samples = Array.from({ length: 240 }, (_, index) => ({ atMs: fromMs + index * 15_000, lagMs: 2000 }));
+  return { machineName, thresholdMs: 60_000, fromMs, toMs: nowMs, samples };
+}
+
+function whoamiOf(world: World): WhoamiView {
+  const roles = world.roles ?? ['operator'];
+  const grants = roles.map((role) => ({ role, scope: { kind: 'everything' as const } }));
+  const isLinked = world.isLinked ?? true;
+  const via = isLinked ? 'person certificate' : 'slack';
+  return {
+    name: isLinked ? 'ana' : 'Ana Archer',
+    roles: isLinked ? [...roles] : [],
+    grants: isLinked ? grants : [],
+    via,
+    isLinked,
+    hasAuthenticator: isLinked,
+    isOnCall: false,
+  };
 }
 
 function unknownMachine(name: string, world: World): ApiAnswer {

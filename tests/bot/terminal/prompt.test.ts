@@ -121,13 +121,18 @@ describe('the prompt', () => {
 
 describe('completion', () => {
   it.each([
-    ['', 15],
+    ['', 35],
     ['fail', ['failover ']],
+    ['app', ['approvals ', 'approve ']],
+    ['approve ', []],
+    ['approve apr_7K3M9Q2WXA --', ['--code ', '--reason ']],
+    ['oncall ', ['set ']],
+    ['threshold v', ['vm-7 ', 'vm-8 ']],
     ['/dr fail', ['failover ']],
     ['failover v', ['vm-7 ', 'vm-8 ']],
-    ['failover vm-7 --', ['--test ', '--point ', '--network ', '--dry-run ']],
-    ['failover vm-7 --test --', ['--point ', '--network ', '--dry-run ']],
-    ['list ', ['vms ', 'hosts ', 'runs ']],
+    ['failover vm-7 --p', ['--point ', '--planned ']],
+    ['failover vm-7 --point --p', ['--planned ']],
+    ['list ', ['vms ', 'hosts ', 'runs ', 'approvals ', 'alerts ']],
     ['help ver', ['version ']],
     ['nonsense x', []],
   ])('of %j', (line, expected) => {
@@ -205,6 +210,42 @@ describe('the terminal', () => {
     input.write('status\r');
     await until(() => output.text.includes('2 machines · 2 Enabled'), 'the status');
     input.write('\u0004');
+    await terminal.ended;
+  });
+
+  it('says what its own orders did once, and what others did as well', async () => {
+    const output = new FakeTerminal();
+    const input = new FakeTerminal();
+    const own = 'Replication of vm-8 is paused until 16:02:20Z; then it goes on by itself.';
+    const gate = Promise.withResolvers<EventView[]>();
+    const base = withEvents('well', []);
+    let isOrdered = false;
+    const engine: EngineClient = {
+      ...base,
+      // The event overtakes the answer of its own order.
+      ask: async (call, options) => {
+        if (call.kind !== 'pause') return base.ask(call, options);
+        isOrdered = true;
+        await new Promise((resolve) => setImmediate(resolve));
+        return base.ask(call, options);
+      },
+      events: async (query, options) =>
+        query.waitMs > 0 && query.after < 3 ? gate.promise : base.events(query, options),
+    };
+    const terminal = startTerminal({
+      engine,
+      input,
+      output,
+      isColored: false,
+      nowMs: () => nowMs,
+      onInterrupt: () => undefined,
+    });
+    input.write('pause vm-7 --for 2h --reason x\r');
+    await until(() => isOrdered, 'the order');
+    gate.resolve([event(2, own), event(3, 'ben paused vm-8'), event(4, own)]);
+    await until(() => output.text.split(own).length === 3, 'the card, and the same words of somebody else');
+    expect(output.text).toContain('ben paused vm-8');
+    terminal.close();
     await terminal.ended;
   });
 

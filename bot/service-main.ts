@@ -1,0 +1,156 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import pino from 'pino';
+import { z } from 'zod';
+import { describeCauses } from '../domain/outage.ts';
+import { chatPlace } from '../protocol/chat-api.ts';
+import { replaceDurably } from '../protocol/durable-file.ts';
+import type { ChatSurface } from './chat-surface.ts';
+import { readConnection } from './connection-file.ts';
+import { type Delivery, type DeliveryLog, type PlaceMemory, startDelivery } from './delivery/start-delivery.ts';
+import { type BotClient, createEngineClient } from './engine-client.ts';
+import { type BotConfig, readBotConfig, readSecret, type SlackConfig, type TeamsConfig } from './service-config.ts';
+
+const stopLimitMs = 20_000;
+
+/** A chat platform that answers, and through which messages are delivered. */
+type Running = { readonly surface: ChatSurface; readonly close: () => Promise<void> };
+type Deps = {
+  readonly engine: BotClient;
+  readonly log: DeliveryLog;
+  readonly nowMs: () => number;
+  readonly signal: AbortSignal;
+};
+
+/** Runs the bot until SIGTERM or SIGINT. @throws OutageError with a next step when it cannot start */
+export async function runBot(configFile: string): Promise<void> {
+  const config = await readBotConfig(configFile);
+  const logger = pino({ name: 'bot' }, pino.destination({ fd: 2, sync: false }));
+  const stopping = new AbortController();
+  const bot = await startBot(config, { log: logOf(logger), signal: stopping.signal });
+  await new Promise<void>((resolve, reject) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
+    // A bug: better to be started again than to be silent.
+    bot.ended.catch(reject);
+  });
+  logger.info('the bot stops');
+  stopping.abort();
+  await Promise.race([bot.close(), delay(stopLimitMs, undefined, { ref: false })]);
+  logger.info('the bot has stopped');
+}
+
+export type Bot = { readonly ended: Promise<void>; readonly close: () => Promise<void> };
+
+/** Starts everything that the configuration asks for. The engine may be away: who asks is told so. */
+export async function startBot(
+  config: BotConfig,
+  deps: { readonly log: DeliveryLog; readonly signal: AbortSignal },
+): Promise<Bot> {
+  await mkdir(config.stateFolder, { recursive: true, mode: 0o700 });
+  const { connectionFile } = config;
+  const engine = createEngineClient(readConnection(connectionFile), {
+    readAgain: () => readConnection(connectionFile),
+  });
+  const all: Deps = { ...deps, engine, nowMs: Date.now };
+  const running: Running[] = [];
+  if (config.slack !== undefined) running.push(await slackOf(config.slack, all));
+  if (config.teams !== undefined) running.push(await teamsOf(config.teams, all));
+  const deliveries = running.map(({ surface }) =>
+    deliver(surface, running, { ...all, stateFolder: config.stateFolder }),
+  );
+  for (const { surface } of running) deps.log.info(`${surface.surface} ${surface.tenant}: ready`);
+  return {
+    ended: Promise.all(deliveries.map((delivery) => delivery.ended)).then(() => undefined),
+    close: async () => {
+      await Promise.all(running.map((one) => one.close()));
+      await Promise.all(deliveries.map((delivery) => delivery.ended));
+      await engine.close();
+    },
+  };
+}
+
+async function slackOf(config: SlackConfig, deps: Deps): Promise<Running> {
+  const { startSlack } = await import('./slack/start-slack.ts');
+  const { allowedTenants, apiUrl } = config;
+  const secret = (reference: string) => readSecret(reference, process.env);
+  const transport =
+    config.mode === 'socket'
+      ? { kind: 'socket' as const, appToken: await secret(config.appToken) }
+      : {
+          kind: 'http' as const,
+          signingSecret: await secret(config.signingSecret),
+          host: config.host,
+          port: config.port,
+        };
+  const options = {
+    botToken: await secret(config.botToken),
+    transport,
+    ...(allowedTenants !== undefined && { allowedTenants }),
+    ...(apiUrl !== undefined && { apiUrl }),
+  };
+  return startSlack(options, deps);
+}
+
+async function teamsOf(config: TeamsConfig, deps: Deps): Promise<Running> {
+  const { startTeams } = await import('./teams/start-teams.ts');
+  const { publicCloud, publicServiceUrls } = await import('./teams/settings.ts');
+  const { appId, tenantId, port, botName, allowedTenants, cloud } = config;
+  const credential =
+    config.secret === undefined
+      ? { kind: 'managed-identity' as const }
+      : { kind: 'secret' as const, secret: await readSecret(config.secret, process.env) };
+  const settings = {
+    appId,
+    tenantId,
+    port,
+    botName,
+    allowedTenants: [tenantId, ...allowedTenants],
+    credential,
+    serviceUrls: config.serviceUrls ?? publicServiceUrls,
+    cloud:
+      cloud === undefined
+        ? publicCloud
+        : { ...cloud, tokenUrl: (tenant: string) => cloud.tokenUrl.replace('{tenant}', encodeURIComponent(tenant)) },
+  };
+  return startTeams({ ...deps, settings, random: Math.random });
+}
+
+function deliver(
+  surface: ChatSurface,
+  running: readonly Running[],
+  deps: Deps & { readonly stateFolder: string },
+): Delivery {
+  const { stateFolder, nowMs } = deps;
+  // With two platforms each says for itself that it lives: the watchdog looks at both files.
+  const name = running.length === 1 ? 'alive.json' : `alive-${surface.surface}.json`;
+  const content = () => JSON.stringify({ program: 'bot', pid: process.pid, surface: surface.surface, atMs: nowMs() });
+  return startDelivery({
+    ...deps,
+    surface,
+    places: placeMemory(join(stateFolder, `places-${surface.surface}.json`), deps.log),
+    alive: () => replaceDurably(join(stateFolder, name), `${content()}\n`, 0o644),
+  });
+}
+
+/** Which channels listen, for the day on which the engine cannot say it. A file that cannot be read is as none. */
+function placeMemory(file: string, log: DeliveryLog): PlaceMemory {
+  return {
+    load: async () => {
+      try {
+        return z.array(chatPlace).parse(JSON.parse(await readFile(file, 'utf8')));
+      } catch (error) {
+        log.info(`no remembered places in ${file} (${describeCauses(error).slice(0, 200)})`);
+        return [];
+      }
+    },
+    save: (places) => replaceDurably(file, `${JSON.stringify(places)}\n`),
+  };
+}
+
+function logOf(logger: pino.Logger): DeliveryLog {
+  return {
+    info: (message) => logger.info(message),
+    warn: (message, error) => logger.warn({ err: error === undefined ? undefined : describeCauses(error) }, message),
+  };
+}
