@@ -2,6 +2,7 @@
 import { enableCompileCache } from 'node:module';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
+import type { Role } from '../domain/access.ts';
 import { describeCauses, OutageError } from '../domain/outage.ts';
 import { stateFolder } from './state-folder.ts';
 
@@ -21,17 +22,21 @@ program
   .command('demo')
   .description('run a whole site on this machine: database, engine, process server, vault, two guests, one agent')
   .option('--once', 'run one test failover of vm-7, print what happened, and end')
+  .option('--slack-fake', 'show the conversation in a Slack workspace on this host: ana asks, ben approves')
   .addOption(state())
-  .action(async (options: { once?: boolean; state?: string }) => {
+  .action(async (options: { once?: boolean; slackFake?: boolean; state?: string }) => {
     const { runDemo } = await import('../demo/main.ts');
-    process.exitCode = await runDemo({ stateFolder: stateFolder(options.state), once: options.once ?? false });
+    const { once = false, slackFake = false } = options;
+    process.exitCode = await runDemo({ stateFolder: stateFolder(options.state), once, slackFake });
   });
 
-for (const role of ['engine', 'process-server', 'agent'] as const) {
+for (const role of ['engine', 'process-server', 'agent', 'watchdog'] as const) {
   const purpose = {
     engine: 'the control plane: state, jobs, recovery points, control API',
     'process-server': 'the data plane: receives changes, compresses, encrypts, stores them in the vault',
     agent: 'the mobility agent of a host whose machines are protected',
+    watchdog:
+      'says by webhook when engine or bot are dead; also `node watchdog/main.ts --config <file>`, which needs nothing but Node',
   };
   program
     .command(role)
@@ -47,6 +52,44 @@ for (const role of ['engine', 'process-server', 'agent'] as const) {
 }
 
 program
+  .command('bot')
+  .description('Slack and Teams: answers there, and shows there what happens')
+  .requiredOption('--config <file>', 'its configuration, a JSON file; see docs/operations')
+  .addOption(withParent())
+  .action(async (options: { config: string; exitWithParent?: boolean }) => {
+    if (options.exitWithParent) endWithParent();
+    const { runBot } = await import('../bot/service-main.ts');
+    await runBot(options.config);
+    setTimeout(() => process.exit(), exitLimitMs).unref();
+  });
+
+program
+  .command('teams-package')
+  .description('make the app package that an administrator uploads to Microsoft Teams; see docs/operations/teams.md')
+  .requiredOption('--app-id <id>', "the bot's application id in Entra")
+  .option('--out <file>', 'the zip to make', 'lifeboat-teams.zip')
+  .option('--name <name>', 'how the bot is addressed in a channel, at most 30 characters (default: DR)')
+  .addOption(new Option('--app-version <version>', 'raise it with every upload (default: 1.0.0)'))
+  .option('--company <name>', 'shown as the developer (default: Lifeboat)')
+  .option('--website <url>', 'shown in the app; also --privacy and --terms')
+  .option('--privacy <url>', 'your privacy statement')
+  .option('--terms <url>', 'your terms of use')
+  .action(async ({ out, appVersion, ...options }: Record<string, string>) => {
+    const { makeTeamsPackage } = await import('../bot/teams/package-main.ts');
+    const file = await makeTeamsPackage({ ...options, version: appVersion }, out ?? 'lifeboat-teams.zip');
+    console.log(`${file} is ready to be uploaded.`);
+  });
+program
+  .command('teams-fake')
+  .description('a Microsoft Teams on the loopback, to try the bot without a tenant')
+  .option('--port <number>', 'where it listens', '3979')
+  .option('--bot-port <number>', 'the port of teams in the configuration of the bot', '3978')
+  .action(async (options: { port: string; botPort: string }) => {
+    const { runTeamsFake } = await import('../demo/teams-connector/main.ts');
+    await runTeamsFake({ port: Number(options.port), botPort: Number(options.botPort) });
+  });
+
+program
   .command('enrolment-token')
   .description('print a one-time token, good for 15 minutes, with which one host may enrol its agent')
   .requiredOption('--host <name>', 'the host that may use it')
@@ -55,6 +98,43 @@ program
     const { printEnrolmentToken } = await import('../engine/administration-main.ts');
     await printEnrolmentToken(engineConfigFile(options.state), options.host);
   });
+
+const person = program.command('person').description('add people and see who may do what; the engine need not run');
+person
+  .command('add <name>')
+  .description('add a person, or a role to one; prints a link code for chat and writes their certificate')
+  .addOption(new Option('--role <role>', 'what they may do').choices(['viewer', 'operator', 'approver', 'admin']))
+  .option('--machine <name>', 'on this machine only')
+  .option('--tag <tag>', 'on the machines with this tag only')
+  .addOption(state())
+  .action(async (name: string, options: { role?: Role; machine?: string; tag?: string; state?: string }) => {
+    const { addPersonOnHost } = await import('../engine/people-main.ts');
+    const { role, machine, tag } = options;
+    await addPersonOnHost(engineConfigFile(options.state), { name, role, machine, tag });
+  });
+person
+  .command('list')
+  .description('everybody, with roles, chat users and the on-call list')
+  .addOption(state())
+  .action(async (options: { state?: string }) => {
+    const { printPersons } = await import('../engine/people-main.ts');
+    await printPersons(engineConfigFile(options.state));
+  });
+for (const [change, purpose] of [
+  ['disable', 'take all rights from a person at once'],
+  ['enable', 'give a disabled person their rights back'],
+  ['unlink', "take a person's chat users away"],
+  ['reset-authenticator', 'after a lost telephone: the person sets up six-digit codes anew'],
+] as const) {
+  person
+    .command(`${change} <name>`)
+    .description(purpose)
+    .addOption(state())
+    .action(async (name: string, options: { state?: string }) => {
+      const { changePersonOnHost } = await import('../engine/people-main.ts');
+      await changePersonOnHost(engineConfigFile(options.state), name, change);
+    });
+}
 
 const vault = program.command('vault').description('look after the vault itself; the engine need not run');
 vault
@@ -92,6 +172,7 @@ const roles = {
   engine: async (file: string) => (await import('../engine/main.ts')).runEngine(file),
   'process-server': async (file: string) => (await import('../engine/process-server/main.ts')).runProcessServer(file),
   agent: async (file: string) => (await import('../agent/main.ts')).runAgent(file),
+  watchdog: async (file: string) => (await import('../watchdog/main.ts')).runWatchdog(file),
 };
 
 function engineConfigFile(folder: string | undefined): string {

@@ -47,12 +47,15 @@ export async function makeMissingImages(layout: Layout): Promise<{ name: string;
 }
 
 /** Starts every guest; each is a QEMU process of its own that is started again when it dies. */
-export async function startGuests(
-  layout: Layout,
-  onUnexpectedEnd: (message: string) => void,
-): Promise<{ readonly name: string; readonly service: Service }[]> {
+export async function startGuests(order: {
+  readonly layout: Layout;
+  /** Names of machines that run elsewhere. */
+  readonly leaveOff: readonly string[];
+  readonly onUnexpectedEnd: (message: string) => void;
+}): Promise<{ readonly name: string; readonly service: Service }[]> {
+  const { layout, leaveOff, onUnexpectedEnd } = order;
   const guests: { name: string; service: Service }[] = [];
-  for (const machine of machines) {
+  for (const machine of machines.filter(({ name }) => !leaveOff.includes(name))) {
     const name = `guest-${machine.name}`;
     await endLeftover(layout.processes, name);
     const service = createService({

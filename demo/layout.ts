@@ -12,6 +12,8 @@ export type Layout = {
   readonly processServerConfig: string;
   readonly agentState: string;
   readonly agentConfig: string;
+  readonly botState: string;
+  readonly botConfig: string;
   readonly database: string;
   readonly vault: string;
   readonly guests: string;
@@ -31,6 +33,8 @@ export function layoutOf(state: string): Layout {
     processServerConfig: join(state, 'process-server', 'config.json'),
     agentState: join(state, 'agent'),
     agentConfig: join(state, 'agent', 'config.json'),
+    botState: join(state, 'bot-state'),
+    botConfig: join(state, 'bot-state', 'config.json'),
     database: join(state, 'postgres'),
     vault: join(state, 'vault'),
     guests: join(state, 'guests'),
@@ -41,7 +45,14 @@ export function layoutOf(state: string): Layout {
 }
 
 export function makeFolders(layout: Layout): void {
-  const own = [layout.engineState, layout.processServerState, layout.agentState, layout.guests, layout.logs];
+  const own = [
+    layout.engineState,
+    layout.processServerState,
+    layout.agentState,
+    layout.botState,
+    layout.guests,
+    layout.logs,
+  ];
   // The state folder itself stays open for traversal: PostgreSQL runs as another user and must reach its data below it.
   mkdirSync(layout.state, { recursive: true, mode: 0o755 });
   for (const folder of [...own, layout.processes, layout.sockets]) mkdirSync(folder, { recursive: true, mode: 0o700 });

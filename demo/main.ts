@@ -1,3 +1,6 @@
+import { randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startTerminal } from '../bot/main.ts';
 import { describeCauses, OutageError } from '../domain/outage.ts';
@@ -8,16 +11,28 @@ import { runOnce } from './once.ts';
 import { protectGuests } from './protect-guests.ts';
 import { forgetProcess, rememberedProcess, rememberProcess } from './running-process.ts';
 import { type Site, startSite } from './site.ts';
+import { runSlackConversation } from './slack-conversation.ts';
 import { ensureQemu } from './system-packages.ts';
 
 export type DemoOptions = {
   readonly stateFolder: string;
   /** Run one test failover, print what happened, and end. So it is without a terminal too. */
   readonly once: boolean;
+  /** Show the conversation in a Slack workspace on this host. The site is a new one and is removed at the end. */
+  readonly slackFake?: boolean;
 };
 
 /** Runs the demo site until Ctrl-C, or for one test failover. Returns the exit code. */
 export async function runDemo(options: DemoOptions): Promise<number> {
+  if (options.slackFake !== true) return runOn(options);
+  const stateFolder = join(tmpdir(), `lifeboat-slack-${randomBytes(4).toString('hex')}`);
+  const exitCode = await runOn({ ...options, stateFolder });
+  // What failed is looked at in its logs.
+  if (exitCode === 0) rmSync(stateFolder, { recursive: true, force: true });
+  return exitCode;
+}
+
+async function runOn(options: DemoOptions): Promise<number> {
   const layout = layoutOf(options.stateFolder);
   makeFolders(layout);
   const ownFile = join(layout.processes, 'demo.process.json');
@@ -41,7 +56,11 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     }
     site = await startSite({ layout, hasQemu: qemu.kind !== 'missing', say: sayPart, onTrouble: sayTrouble });
     const resumed = await protectGuests({ engine: site.engine, say, signal: interrupted.signal });
-    if (options.once || process.stdin.isTTY !== true) {
+    const isScripted = options.once || process.stdin.isTTY !== true;
+    if (options.slackFake === true) {
+      return await runSlackConversation({ site, layout, say, signal: interrupted.signal, isScripted });
+    }
+    if (isScripted) {
       return await runOnce({
         site,
         layout,

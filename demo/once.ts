@@ -58,7 +58,9 @@ async function type(deps: OnceDeps, line: string): ReturnType<typeof executeLine
 }
 
 async function look(deps: OnceDeps): Promise<Look> {
-  const machines = await lookAt({ engine: deps.site.engine, signal: deps.signal });
+  const all = await lookAt({ engine: deps.site.engine, signal: deps.signal });
+  // One that was failed over in an earlier start runs at the target and replicates no more.
+  const machines = all.filter(({ protection }) => protection.kind !== 'failed-over');
   const writeCounts = new Map<string, number>();
   for (const { name } of machines) {
     if (deps.hasQemu) writeCounts.set(name, await guestWriteCount(deps.layout, name));

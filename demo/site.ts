@@ -7,6 +7,7 @@ import { OutageError } from '../domain/outage.ts';
 import { makeEnrolmentToken } from '../engine/administration-main.ts';
 import { type LocalPostgres, startLocalPostgres } from '../engine/store/local-postgres.ts';
 import { demoHost, writeConfigurations, writeJson } from './configurations.ts';
+import { endFailedOverMachines } from './end-failed-over.ts';
 import { makeMissingDisks, makeMissingImages, startGuests } from './guests.ts';
 import type { Layout } from './layout.ts';
 import { choosePorts } from './ports.ts';
@@ -17,6 +18,8 @@ export type Site = {
   readonly engine: EngineClient;
   /** The processes by name, for tests that kill them. */
   pidOf(name: string): number | undefined;
+  /** Starts the bot with the configuration that is there for it. */
+  startBot(): void;
   /** Stops everything that was started, in order, within half a minute. */
   stop(): Promise<void>;
 };
@@ -29,20 +32,21 @@ export type SiteDeps = {
   readonly onTrouble: (message: string) => void;
 };
 
-const programFile = join(import.meta.dirname, '..', 'bin', 'lifeboat.ts');
+export const programFile = join(import.meta.dirname, '..', 'bin', 'lifeboat.ts');
 const readyLimitMs = 60_000;
 const databaseWatchMs = 500;
 
 /** Starts the database, the three programs and the guests, each a process of its own on loopback. */
 export async function startSite(deps: SiteDeps): Promise<Site> {
   const { layout, say } = deps;
-  for (const name of ['agent', 'process-server', 'engine']) await endLeftover(layout.processes, name);
+  for (const name of ['bot', 'agent', 'process-server', 'engine']) await endLeftover(layout.processes, name);
   const database = await startDatabase(deps);
   const services = new Map<string, Service>();
   const stop = async () => {
     // The agent first: it takes its filters out of the guests; the engine before its database.
-    for (const name of ['agent', ...guestServices(services), 'process-server', 'engine'])
+    for (const name of ['bot', 'agent', ...guestServices(services), 'process-server', 'engine'])
       await services.get(name)?.stop(8000);
+    await endFailedOverMachines(layout);
     await database.stop();
     for (const folder of [layout.sockets, socketFolderOfDatabase(layout)])
       rmSync(folder, { recursive: true, force: true });
@@ -56,9 +60,14 @@ export async function startSite(deps: SiteDeps): Promise<Site> {
     startProgram(deps, services, 'process-server');
     say(`process server  https://127.0.0.1:${ports.processServer}`);
     say(`vault           ${layout.vault} (${existsSync(layout.vault) ? 'encrypted, write-once' : 'new'})`);
-    if (deps.hasQemu) await startDemoGuests(deps, services);
+    if (deps.hasQemu) await startDemoGuests(deps, services, await failedOver(engine));
     await startAgent(deps, services, ports.engine);
-    return { engine, pidOf: (name) => (name === 'postgres' ? database.pid() : services.get(name)?.pid()), stop };
+    return {
+      engine,
+      pidOf: (name) => (name === 'postgres' ? database.pid() : services.get(name)?.pid()),
+      startBot: () => startProgram(deps, services, 'bot'),
+      stop,
+    };
   } catch (error) {
     await stop();
     throw error;
@@ -114,13 +123,14 @@ async function startDatabase(deps: SiteDeps): Promise<Database> {
 function startProgram(
   deps: SiteDeps,
   services: Map<string, Service>,
-  role: 'engine' | 'process-server' | 'agent',
+  role: 'engine' | 'process-server' | 'agent' | 'bot',
 ): void {
   const { layout } = deps;
   const configs = {
     engine: layout.engineConfig,
     'process-server': layout.processServerConfig,
     agent: layout.agentConfig,
+    bot: layout.botConfig,
   };
   const service = createService({
     name: role,
@@ -158,10 +168,24 @@ async function connectedEngine(deps: SiteDeps): Promise<EngineClient> {
   });
 }
 
-async function startDemoGuests(deps: SiteDeps, services: Map<string, Service>): Promise<void> {
+/** Their originals must stay off: they run at the target. */
+async function failedOver(engine: EngineClient): Promise<readonly string[]> {
+  const answer = await engine.ask({ kind: 'machines' }, {});
+  const machines = answer.kind === 'machines' ? answer.machines : [];
+  return machines.filter(({ protection }) => protection.kind === 'failed-over').map(({ name }) => name);
+}
+
+async function startDemoGuests(
+  deps: SiteDeps,
+  services: Map<string, Service>,
+  failedOverNames: readonly string[],
+): Promise<void> {
   await makeMissingDisks(deps.layout);
-  for (const { name, service } of await startGuests(deps.layout, deps.onTrouble)) services.set(name, service);
+  const order = { layout: deps.layout, leaveOff: failedOverNames, onUnexpectedEnd: deps.onTrouble };
+  for (const { name, service } of await startGuests(order)) services.set(name, service);
   deps.say('guests          vm-7 (two disks) and vm-8, each a QEMU guest that keeps writing');
+  for (const name of failedOverNames)
+    deps.say(`                ${name} stays off here: it was failed over and runs at the target`);
 }
 
 /** Enrols once, with a token like any other host; later starts find the agent's own certificate. */

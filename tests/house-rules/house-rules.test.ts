@@ -65,6 +65,14 @@ describe('the layers', () => {
     ).toEqual([]);
   });
 
+  test('the watchdog needs nothing but Node, so that nothing can take it down with it', () => {
+    expect(
+      violations(
+        ({ file, target }) => inside('watchdog')(file) && !inside('watchdog')(target) && !target.startsWith('node:'),
+      ),
+    ).toEqual([]);
+  });
+
   test('the vault and the target are leaves of the engine', () => {
     const allowed: Record<string, string[]> = {
       'engine/vault': ['engine/vault'],
@@ -92,6 +100,10 @@ describe('libraries that stay in one room', () => {
     ],
     ['fastify', /^fastify/, /^engine\/api\//],
     ['node-cron', /^node-cron/, /^engine\/schedule/],
+    ['Slack', /^@slack\//, /^bot\/slack\//],
+    ['the Bot Framework', /^bot(builder|framework)/, /^bot\/teams\/bot-framework\.ts$/],
+    ['one-time codes', /^otpauth/, /^(engine\/people\/|demo\/slack-conversation)/],
+    ['pictures', /^@resvg\//, /^bot\/(plot|teams)\//],
   ];
   test.each(rooms)('%s', (_name, library, room) => {
     expect(violations(({ file, target }) => library.test(target) && !room.test(file))).toEqual([]);
