@@ -82,7 +82,7 @@ async function runOn(options: DemoOptions): Promise<number> {
     say('Stopping everything that was started …');
     if (site !== undefined) await stopSite(site);
     forgetProcess(ownFile);
-    say('Stopped. The state is kept; the next start goes on from here.');
+    say(options.slackFake === true ? 'Stopped.' : 'Stopped. The state is kept; the next start goes on from here.');
   }
 }
 

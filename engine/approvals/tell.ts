@@ -24,6 +24,7 @@ export type News = {
 };
 
 const noteLengthMax = 3000;
+const titleLengthMax = 150;
 
 export function topicOf(approvalId: string): Topic {
   return `approval:${approvalId}`;
@@ -36,13 +37,19 @@ export function topicOf(approvalId: string): Topic {
 export async function tell(db: Database, news: News): Promise<NewEvent> {
   const { approval, tone, text, severity = 'info' } = news;
   const topic = topicOf(approval.id);
-  const note: NoteView = { title: '', tone, text: [text.slice(0, noteLengthMax)], copyLine: news.copyLine ?? null };
+  const isShort = text.length <= titleLengthMax;
+  const body = { tone, text: isShort ? [] : [text.slice(0, noteLengthMax)], copyLine: news.copyLine ?? null };
+  const note: NoteView = { ...body, title: isShort ? text : `${text.slice(0, titleLengthMax - 1)}…` };
   const isNotifying = severity !== 'info';
   await touchTopic(db, topic);
   await addNote(db, { topic, note, severity, isNotifying });
   if (news.isForRequester === true) {
     const title = `Your request for ${approval.machineName}`.slice(0, 150);
-    await tellPersons(db, { persons: [approval.requestedBy], note: { ...note, title }, severity });
+    await tellPersons(db, {
+      persons: [approval.requestedBy],
+      note: { ...note, title, text: [text.slice(0, noteLengthMax)] },
+      severity,
+    });
   }
   return { kind: news.kind, text, machineName: approval.machineName, runId: news.runId };
 }
