@@ -8,7 +8,7 @@ import { invariant } from '../domain/invariant.ts';
 import { emptyDigest } from '../domain/position.ts';
 import type { EngineConfig } from '../engine/config.ts';
 import { foldersOf, type Installation, prepareInstallation } from '../engine/installation.ts';
-import type { AnnouncePointRequest } from '../protocol/control-api.ts';
+import type { AnnouncePointRequest } from '../protocol/agent-api.ts';
 import { manifestDigest, type PointManifest } from '../protocol/point-manifest.ts';
 import { type BackgroundProcess, startProcess } from './background-process.ts';
 import { type Cost, measureCommand, waitUntil } from './measure.ts';

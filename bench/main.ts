@@ -5,6 +5,7 @@ import { Command, Option } from 'commander';
 import { describeCauses } from '../domain/outage.ts';
 import { mebibyte } from '../domain/units.ts';
 import { localFileSource, secondsToMarker } from './boot.ts';
+import { runChatBench } from './chat/run-chat-bench.ts';
 import { isInstalled } from './installed.ts';
 import { lifeboatContender, openLifeboat } from './lifeboat-contender.ts';
 import { openLifeboatSite } from './lifeboat-site.ts';
@@ -165,6 +166,16 @@ const program = new Command('bench')
   .option('--check', 'exit with 1 when a row that must be met is not')
   .action(async (options: Options) => {
     process.exitCode = await runBench(options);
+  });
+program
+  .command('chat')
+  .description(
+    'Types and clicks on a whole site in a loopback Slack; exits with 1 when something is late, lost or doubled.',
+  )
+  .option('--seconds <count>', 'how long the load is', Number, 60)
+  .option('--stopped-seconds <count>', 'how long it goes on while the engine is stopped', Number, 10)
+  .action(async (options: { seconds: number; stoppedSeconds: number }) => {
+    process.exitCode = await runChatBench(options, { resultsFolder: join(benchFolder, 'results'), say });
   });
 
 try {
