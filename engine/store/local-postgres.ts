@@ -268,9 +268,18 @@ async function isPostgres(pid: number): Promise<boolean> {
   return name.trim() === 'postgres' && !/\) Z /.test(state);
 }
 
+/** It may end between a look and the signal. */
+function askToEnd(pid: number): void {
+  try {
+    process.kill(pid, 'SIGINT');
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+  }
+}
+
 async function stopServer(pid: number, socketFolder: string, place: string): Promise<void> {
   const deadline = performance.now() + stopTimeoutMs;
-  if (await isPostgres(pid)) process.kill(pid, 'SIGINT');
+  if (await isPostgres(pid)) askToEnd(pid);
   while (await isPostgres(pid)) {
     if (performance.now() > deadline) {
       throw new OutageError(`stop PostgreSQL (process ${pid}); its log ends with:\n${await logTail(place)}`, {
