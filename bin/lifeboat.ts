@@ -80,6 +80,15 @@ program
     console.log(`${file} is ready to be uploaded.`);
   });
 program
+  .command('slack-fake')
+  .description('a Slack workspace on the loopback, to try the bot without Slack')
+  .option('--port <number>', 'where it listens', '4300')
+  .action(async (options: { port: string }) => {
+    const { runSlackFake } = await import('../demo/slack-workspace/main.ts');
+    await runSlackFake(Number(options.port));
+  });
+
+program
   .command('teams-fake')
   .description('a Microsoft Teams on the loopback, to try the bot without a tenant')
   .option('--port <number>', 'where it listens', '3979')

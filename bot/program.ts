@@ -122,12 +122,13 @@ function surfaceFor(flags: ProgramFlags, deps: ProgramDeps): Surface {
   const output = isMistake || isFile ? deps.errorOutput : deps.output;
   const noColor = deps.environment.NO_COLOR;
   const isColored = output.isTTY === true && (noColor === undefined || noColor === '');
-  return terminalSurface({ output, isColored, commandPrefix: prefixOf(deps) });
+  return terminalSurface({ output, isColored, commandPrefix: prefixOf(flags, deps) });
 }
 
 /** What stands before a line to copy. npm says which script it runs; then `dr` itself is on nobody's PATH. */
-function prefixOf(deps: ProgramDeps): string {
-  return deps.environment.npm_lifecycle_event === 'dr' ? 'npm run dr -- ' : 'dr ';
+function prefixOf({ person }: ProgramFlags, deps: ProgramDeps): string {
+  const asPerson = person === undefined || person === deps.environment.LIFEBOAT_PERSON ? '' : `--as ${person} `;
+  return `${deps.environment.npm_lifecycle_event === 'dr' ? 'npm run dr -- ' : 'dr '}${asPerson}`;
 }
 
 function fail(failure: { flags: ProgramFlags; deps: ProgramDeps }, message: string, exitCode: ExitCode): ExitCode {

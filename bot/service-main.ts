@@ -56,9 +56,7 @@ export async function startBot(
   const running: Running[] = [];
   if (config.slack !== undefined) running.push(await slackOf(config.slack, all));
   if (config.teams !== undefined) running.push(await teamsOf(config.teams, all));
-  const deliveries = running.map(({ surface }) =>
-    deliver(surface, running, { ...all, stateFolder: config.stateFolder }),
-  );
+  const deliveries = running.map(({ surface }) => deliver(surface, { ...all, stateFolder: config.stateFolder }));
   for (const { surface } of running) deps.log.info(`${surface.surface} ${surface.tenant}: ready`);
   return {
     ended: Promise.all(deliveries.map((delivery) => delivery.ended)).then(() => undefined),
@@ -116,14 +114,10 @@ async function teamsOf(config: TeamsConfig, deps: Deps): Promise<Running> {
   return startTeams({ ...deps, settings, random: Math.random });
 }
 
-function deliver(
-  surface: ChatSurface,
-  running: readonly Running[],
-  deps: Deps & { readonly stateFolder: string },
-): Delivery {
+function deliver(surface: ChatSurface, deps: Deps & { readonly stateFolder: string }): Delivery {
   const { stateFolder, nowMs } = deps;
-  // With two platforms each says for itself that it lives: the watchdog looks at both files.
-  const name = running.length === 1 ? 'alive.json' : `alive-${surface.surface}.json`;
+  // Each platform says for itself that it lives: the watchdog looks at a file for each.
+  const name = `alive-${surface.surface}.json`;
   const content = () => JSON.stringify({ program: 'bot', pid: process.pid, surface: surface.surface, atMs: nowMs() });
   return startDelivery({
     ...deps,

@@ -66,7 +66,7 @@ async function watchInitialReplication(deps: Deps): Promise<void> {
 
 /** After a stop the newest points are old, and so the lag is long; what follows shall show what replication does now. */
 async function waitForFreshPoints(deps: Deps, startedAtMs: number): Promise<void> {
-  deps.say('Both are protected already; waiting for a recovery point taken after this start …');
+  deps.say('They are protected already; waiting for a recovery point taken after this start …');
   const deadline = performance.now() + freshPointLimitMs;
   let waiting: string[] = [];
   while (performance.now() < deadline) {
@@ -91,8 +91,12 @@ function progressLine({ name, protection }: MachineView): string {
   return `${words}  ${formatBytes(protection.bytesPerSecond)}/s  ${formatDuration(leftMs)} left`;
 }
 
-function sayEnabled(deps: Deps, { name, newestPoint, lagMs, tracking }: MachineView): void {
+function sayEnabled(deps: Deps, { name, newestPoint, lagMs, tracking, protection }: MachineView): void {
   const age = lagMs === null ? 'no recovery point yet' : `newest recovery point ${formatDuration(lagMs)} old`;
+  if (protection.kind === 'failed-over') {
+    deps.say(`  ${name}  ${protectionWords(protection)}`);
+    return;
+  }
   deps.say(`  ${name}  Enabled · ${newestPoint === null ? 'no recovery point yet' : age} · ${tracking}`);
 }
 

@@ -183,9 +183,11 @@ async function startDemoGuests(
   await makeMissingDisks(deps.layout);
   const order = { layout: deps.layout, leaveOff: failedOverNames, onUnexpectedEnd: deps.onTrouble };
   for (const { name, service } of await startGuests(order)) services.set(name, service);
-  deps.say('guests          vm-7 (two disks) and vm-8, each a QEMU guest that keeps writing');
+  if (failedOverNames.length === 0) {
+    deps.say('guests          vm-7 (two disks) and vm-8, each a QEMU guest that keeps writing');
+  }
   for (const name of failedOverNames)
-    deps.say(`                ${name} stays off here: it was failed over and runs at the target`);
+    deps.say(`guests          ${name} stays off here: it was failed over and runs at the target`);
 }
 
 /** Enrols once, with a token like any other host; later starts find the agent's own certificate. */

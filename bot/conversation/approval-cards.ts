@@ -130,7 +130,10 @@ function endFields({ state, decidedBy, decidedAtMs }: ApprovalView, nowMs: numbe
   // A run ends by itself; who let it begin stands with the votes.
   const isRun = state === 'succeeded' || state === 'failed';
   const by = decidedBy === null || isRun ? '' : ` by ${decidedBy}`;
-  return [{ label: 'Ended', value: `${state}${by}, ${instant(decidedAtMs, nowMs)}` }];
+  // The time is the decision's: when its run ended stands on the run.
+  return [
+    { label: isRun ? 'Decided' : 'Ended', value: `${isRun ? '' : `${state}${by}, `}${instant(decidedAtMs, nowMs)}` },
+  ];
 }
 
 /** A break-glass is looked at by another person within a day. Source: CHAT 5.2 */

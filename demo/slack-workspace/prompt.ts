@@ -25,7 +25,7 @@ function indented(text: string): string {
 export const promptHelp = [
   'ana: /dr status              ana types it in #dr',
   'ana in direct: /dr status    in a direct message',
-  'ben clicks [Approve]         the newest such button in #dr (or: ben clicks [Approve] at home)',
+  'ben clicks [Approve]         the newest such button in #dr (or: … at home, … in direct)',
   'ben fills Six-digit code = 123456; Reason = power work',
   'ben closes                   the dialog',
   'ben opens home               the home tab, shown as text',
@@ -37,9 +37,9 @@ export async function carryOutDeed(workspace: SlackWorkspace, line: string): Pro
     /^(\w+)(: .*| (?:in direct:|clicks|fills|closes|opens home).*)$/.exec(line.trim()) ?? [];
   if (!workspace.people().includes(name)) return undefined;
   const person = workspace.as(name);
-  const [, button, isHome] = /^ clicks \[(.+)\]( at home)?$/.exec(deed) ?? [];
+  const [, button, where] = /^ clicks \[(.+)\]( at home| in direct)?$/.exec(deed) ?? [];
   if (button !== undefined) {
-    await person.clicks(isHome === undefined ? '#dr' : 'home', button);
+    await person.clicks(where === undefined ? '#dr' : where === ' at home' ? 'home' : '@Lifeboat', button);
     return '';
   }
   if (deed.startsWith(' fills ')) {

@@ -79,7 +79,7 @@ it('the bot answers in Slack, delivers what the engine wants to be seen, and say
   const actor = JSON.parse(decodeURIComponent(engine.received.find((one) => one.actor !== undefined)?.actor ?? '{}'));
   expect(actor).toMatchObject({ surface: 'slack', tenant: workspace.teamId, kind: 'member' });
   const read = (name: string) => readFile(path.join(folder, 'state', name), 'utf8').catch(() => '{}');
-  await expect.poll(async () => JSON.parse(await read('alive.json')).program, patient).toBe('bot');
+  await expect.poll(async () => JSON.parse(await read('alive-slack.json')).program, patient).toBe('bot');
   expect(JSON.parse(await read('places-slack.json'))).toEqual([place]);
   stopping.abort();
   await bot.close();

@@ -115,7 +115,9 @@ describe('cards', () => {
         expect(labels.includes('Approve')).toBe(approval.state === 'pending');
         const isEnded = !['pending', 'approved', 'executing'].includes(approval.state);
         if (isEnded) expect(labels).toEqual([]);
-        if (isEnded && approval.decidedAtMs !== null) expect(card.fields?.map(({ label }) => label)).toContain('Ended');
+        const isRun = approval.state === 'succeeded' || approval.state === 'failed';
+        const fieldLabels = card.fields?.map(({ label }) => label);
+        if (isEnded && approval.decidedAtMs !== null) expect(fieldLabels).toContain(isRun ? 'Decided' : 'Ended');
       }),
       { numRuns: 60 },
     );
