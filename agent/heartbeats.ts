@@ -25,16 +25,19 @@ export type HeartbeatDeps = {
  */
 export async function runHeartbeats(deps: HeartbeatDeps): Promise<void> {
   let failureCount = 0;
+  let nextMs = firstRetryMsMax;
+  // No rarer than heartbeats are: a longer pause would cost the engine less and look like an agent that is dead.
+  let retryMsMax = nextMs;
   while (!deps.signal.aborted) {
     const startedAtMs = deps.monotonicMs();
-    let nextMs: number;
     try {
       nextMs = await beat(deps);
+      retryMsMax = nextMs;
       if (failureCount > 0) deps.log.info({ failureCount }, 'the engine answers again');
       failureCount = 0;
     } catch (error) {
       failureCount += 1;
-      nextMs = backoffMs(failureCount, deps.random());
+      nextMs = backoffMs(failureCount, deps.random(), retryMsMax);
       if (failureCount === 1 || failureCount % 20 === 0)
         deps.log.warn({ err: error, failureCount }, 'a heartbeat failed');
     }
@@ -42,6 +45,8 @@ export async function runHeartbeats(deps: HeartbeatDeps): Promise<void> {
   }
 }
 
+/** Until the engine has said how often it wants to hear of us. */
+const firstRetryMsMax = 2000;
 /** How long a heartbeat that the engine refused waits: only a person can change that. */
 const refusedRetryMs = 15_000;
 

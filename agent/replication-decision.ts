@@ -70,8 +70,8 @@ export function queuedLogCount(journal: Journal): number {
   return journal.disks.reduce((sum, disk) => sum + disk.queuedUpTo - (disk.acked?.sequence ?? 0), 0);
 }
 
-/** Doubles from half a second to thirty, with up to half of it taken off at random so that many agents do not come back at once. */
-export function backoffMs(failureCount: number, random: number): number {
-  const full = Math.min(30_000, 500 * 2 ** Math.min(10, Math.max(0, failureCount - 1)));
+/** Doubles from half a second to the limit, with up to half of it taken off at random so that many agents do not come back at once. */
+export function backoffMs(failureCount: number, random: number, limitMs = 30_000): number {
+  const full = Math.min(limitMs, 500 * 2 ** Math.min(10, Math.max(0, failureCount - 1)));
   return full * (1 - random / 2);
 }

@@ -28,6 +28,8 @@ export type ConversationDeps = {
   readonly engine: Pick<BotClient, 'ask' | 'follow'>;
   readonly clients: SlackClients;
   readonly tenant: string;
+  /** Our own workspace, and its organisation: only their users are whom Slack says. */
+  readonly homeIds: readonly string[];
   readonly whoSpeaks: (userId: string) => Promise<Speaker>;
   readonly channelOf: (place: string) => Promise<string>;
   /** Who looked at their home tab lately: it is drawn again after what they do. */
@@ -141,7 +143,9 @@ async function runLine(line: string, turn: Turn, deps: ConversationDeps): Promis
 
 async function actorOf(event: SlackEvent, deps: ConversationDeps): Promise<ChatActor> {
   const speaker = await deps.whoSpeaks(event.user);
-  return { surface: 'slack', tenant: deps.tenant, user: event.user, envelope: event.key, ...speaker };
+  const actor = { surface: 'slack', tenant: deps.tenant, user: event.user, envelope: event.key, ...speaker } as const;
+  // Slack was asked about a user of our own workspace: in another one the same id is somebody else.
+  return event.tenants.some((tenant) => deps.homeIds.includes(tenant)) ? actor : { ...actor, kind: 'external' };
 }
 
 /** Shows a reply: as a form when there is still time to open one, else as cards, which say the same. */

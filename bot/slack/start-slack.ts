@@ -59,6 +59,7 @@ export async function startSlack(options: SlackOptions, deps: SlackDeps): Promis
     ...deps,
     clients,
     tenant,
+    homeIds: [teamId, tenant],
     whoSpeaks: createWhoSpeaks({ client: clients.answering, home: self.home, nowMs }),
     channelOf: createChannelFinder({ client: clients.answering, nowMs }),
     homes: createBoundedMemory({ countMax: 2000, keepMs: 60 * minuteMs, nowMs }),

@@ -71,7 +71,7 @@ function addDecisions(router: Router, deps: ApiDeps, approvals: ApprovalDeps): v
         approvalId,
         speaker: speakerOf(caller),
         decision: 'approve' as const,
-        reason: storable(reason),
+        reason,
         seen,
         code,
       };
@@ -87,7 +87,7 @@ function addDecisions(router: Router, deps: ApiDeps, approvals: ApprovalDeps): v
         approvalId,
         speaker: speakerOf(caller),
         decision: 'reject' as const,
-        reason: storable(reason),
+        reason,
         seen,
       };
       return decisionReply(deps, await vote(approvals, { ...order, code: undefined }));
@@ -101,7 +101,7 @@ function addDecisions(router: Router, deps: ApiDeps, approvals: ApprovalDeps): v
   command(
     { url: chatRoutes.review, summary: 'Review what was done without approval', needs: 'review', body: reviewBody },
     async ({ body, caller }) => {
-      const order = { approvalId: body.approval, speaker: speakerOf(caller), note: storable(body.note) };
+      const order = { approvalId: body.approval, speaker: speakerOf(caller), note: body.note };
       return decisionReply(deps, await review(approvals, order));
     },
   );
@@ -129,11 +129,6 @@ export function addApprovalLooks(router: Router, deps: ApiDeps): void {
   });
 }
 
-/** Postgres takes no zero byte. */
-function storable(text: string): string {
-  return text.replaceAll('\u0000', '\uFFFD');
-}
-
 function speakerOf(caller: Person): Speaker {
   return { person: caller.name, via: caller.via, identity: originOf(caller).via };
 }
@@ -146,7 +141,7 @@ async function plannedFailover(
   const machine = await protectedMachine(deps, 'planned-failover', body.machine);
   if ('body' in machine) return machine;
   const { reason, atMs: notBeforeMs, breakGlass, code, dryRun } = body;
-  const order = { machineId: machine.id, speaker: speakerOf(caller), reason: storable(reason), notBeforeMs };
+  const order = { machineId: machine.id, speaker: speakerOf(caller), reason, notBeforeMs };
   if (dryRun) {
     const outcome = await dryRunFailover(approvals, { ...order, person: caller.name });
     return outcome.kind === 'plan' ? answer({ kind: 'failover-plan', plan: outcome.plan }) : refusalOf(deps, outcome);
@@ -170,7 +165,7 @@ async function threshold(
   const machine = await protectedMachine(deps, 'pause', body.machine);
   if ('body' in machine) return machine;
   const { warnMs, criticalMs } = body;
-  const reason = body.reason.trim() === '' ? 'no reason given' : storable(body.reason);
+  const reason = body.reason.trim() === '' ? 'no reason given' : body.reason;
   const order = { machineId: machine.id, speaker: speakerOf(caller), reason, thresholds: { warnMs, criticalMs } };
   const outcome = await requestThresholds(approvals, order);
   return outcome.kind === 'set' ? answer({ kind: 'done', message: outcome.message }) : decisionReply(deps, outcome);

@@ -41,8 +41,9 @@ export type CallerOf = {
 
 export type Authentication<Kind extends Access> =
   | { readonly kind: 'admitted'; readonly caller: CallerOf[Kind] }
-  /** `actor`: in chat, who was turned away. */
-  | (Refusal & { readonly actor?: ChatActor });
+  /** `who` was turned away, as far as a certificate of ours, or the bot with one, says it. */
+  | (Refusal & { readonly who?: TurnedAway });
+export type TurnedAway = Omit<Person, 'grants'>;
 
 type Deps = Pick<ApiDeps, 'nowMs' | 'store'>;
 
@@ -99,35 +100,41 @@ type Speaking = { readonly header: string | string[] | undefined; readonly isUnl
 async function admitPerson(deps: Deps, caller: Caller, speaking: Speaking): Promise<Authentication<'person'>> {
   if (caller.kind !== 'known') return refuse('unauthenticated', noCertificate);
   const { identity } = caller;
-  if (identity.kind !== 'person' && identity.kind !== 'bot') {
-    return refuse('forbidden', `This is for people; you are ${identityWords(identity)}.`);
-  }
+  const who: TurnedAway = { name: identityWords(identity), via: 'certificate', isLinked: true };
   const { header } = speaking;
   if (identity.kind === 'person') {
-    if (header !== undefined) return refuse('forbidden', `Only a bot speaks for others: leave ${actorHeader} out.`);
-    return admitByName(deps, { name: identity.name, via: 'certificate' });
+    if (header === undefined) return admitByName(deps, { name: identity.name, via: 'certificate' });
+    return { ...refuse('forbidden', `Only a bot speaks for others: leave ${actorHeader} out.`), who };
   }
+  if (identity.kind !== 'bot') return { ...refuse('forbidden', `This is for people; you are ${who.name}.`), who };
   if (header === undefined) {
-    return refuse('forbidden', `A bot can do nothing in its own name; it says for whom in ${actorHeader}.`);
+    return { ...refuse('forbidden', `A bot can do nothing in its own name; it says for whom in ${actorHeader}.`), who };
   }
   const actor = parseActor(header);
-  if (actor === undefined) return refuse('bad-request', `The header ${actorHeader} is not understood.`);
+  if (actor === undefined) return { ...refuse('bad-request', `The header ${actorHeader} is not understood.`), who };
   const stranger = refuseStranger(actor);
-  if (stranger !== undefined) return { ...stranger, actor };
+  if (stranger !== undefined) return { ...stranger, who: strangerOf(actor) };
   return admitActor(deps, actor, speaking.isUnlinkedWelcome);
+}
+
+function strangerOf(actor: ChatActor): TurnedAway & { readonly actor: ChatActor } {
+  return { name: actor.displayName || actor.user, via: actor.surface, actor, isLinked: false };
 }
 
 async function admitActor(deps: Deps, actor: ChatActor, isUnlinkedWelcome: boolean): Promise<Authentication<'person'>> {
   const name = await deps.store.read((db) => linkedPerson(db, actor));
   if (name !== undefined) return admitByName(deps, { name, via: actor.surface, actor });
-  const called = actor.displayName || actor.user;
-  if (isUnlinkedWelcome) {
-    return { kind: 'admitted', caller: { name: called, grants: [], via: actor.surface, actor, isLinked: false } };
-  }
-  const refusal = refuse('not-linked', `${called} is known in chat, but is linked to no person of this installation.`, {
-    nextStep: 'Type `link`: it gives a code to confirm in a terminal. Or type `link <code>` with a code from an admin.',
-  });
-  return { ...refusal, actor };
+  const who = strangerOf(actor);
+  if (isUnlinkedWelcome) return { kind: 'admitted', caller: { ...who, grants: [] } };
+  const refusal = refuse(
+    'not-linked',
+    `${who.name} is known in chat, but is linked to no person of this installation.`,
+    {
+      nextStep:
+        'Type `link`: it gives a code to confirm in a terminal. Or type `link <code>` with a code from an admin.',
+    },
+  );
+  return { ...refusal, who };
 }
 
 /** What a person may do is read at each request: a role that was taken away is gone at once. */
@@ -135,10 +142,10 @@ async function admitByName(
   deps: Deps,
   caller: { readonly name: string; readonly via: string; readonly actor?: ChatActor },
 ): Promise<Authentication<'person'>> {
-  const { name, actor } = caller;
+  const { name } = caller;
   const turnedAway = (message: string): Authentication<'person'> => ({
     ...refuse('forbidden', message, { nextStep: 'Ask an admin of this installation.' }),
-    ...(actor === undefined ? {} : { actor }),
+    who: { ...caller, isLinked: true },
   });
   const person = await deps.store.read((db) => findPerson(db, name));
   if (person === undefined) return turnedAway(`There is no person ${name} in this installation.`);

@@ -1,28 +1,29 @@
-import type { ChatActor } from '../../protocol/chat-api.ts';
 import { canonicalText } from '../../protocol/point-manifest.ts';
 import { type AuditEntry, appendAudit } from '../store/audit.ts';
 import type { Database } from '../store/database.ts';
 import type { Person } from './authentication.ts';
 import { actorWords } from './chat-actor.ts';
+import { storable } from './storable.ts';
 
 /** Whom the trail names, and by which way they came. */
 export type Origin = Pick<AuditEntry, 'who' | 'via'> & { readonly envelope?: string };
 
 const detailLengthMax = 4000;
 const targetLengthMax = 200;
+const depthMax = 4;
+const fieldCountMax = 100;
 /** Codes prove who somebody is; they are written down nowhere. */
 const secretFields = new Set(['code']);
 /** Fields of command bodies that say what the command is about, in this order. */
 const targetFields = ['machine', 'approval', 'alert', 'name', 'topic'] as const;
 
 /** The person, with the chat user through whom they speak. */
-export function originOf(caller: Pick<Person, 'name' | 'via' | 'actor'>): Origin {
-  return caller.actor === undefined ? { who: caller.name, via: caller.via } : actorOrigin(caller.actor, caller.name);
-}
-
-/** A chat user who was turned away before anybody knew a person's name. */
-export function actorOrigin(actor: ChatActor, name: string = actor.displayName || actor.user): Origin {
-  return { who: name, via: actorWords(actor), envelope: actor.envelope };
+export function originOf(caller: Pick<Person, 'name' | 'via' | 'actor'> & { readonly isLinked?: boolean }): Origin {
+  const { name, via, actor } = caller;
+  if (actor === undefined) return { who: name, via };
+  // How somebody calls themselves in chat must not look like a person's name here.
+  const who = caller.isLinked === false ? `${name} (in chat)` : name;
+  return { who, via: actorWords(actor), envelope: actor.envelope };
 }
 
 type Told = { readonly url: string; readonly body: unknown; readonly outcome?: string };
@@ -64,12 +65,21 @@ function targetOf(body: unknown): string {
 /** What was ordered, as text, without what proves who somebody is. */
 export function detailOf(body: unknown, envelope: string | undefined): string {
   const fields = typeof body === 'object' && body !== null ? Object.entries(body) : [];
-  const shown = fields.map(([key, value]) => [key, secretFields.has(key) ? 'not written down' : value]);
+  const shown = fields.map(([key, value]) => [key, secretFields.has(key) ? 'not written down' : cut(value, depthMax)]);
   const where = envelope === undefined || envelope === '' ? {} : { envelope };
   return clean(canonicalText({ ...Object.fromEntries(shown), ...where }));
 }
 
+/** What nobody has checked yet may be as deep and as wide as it likes. */
+function cut(value: unknown, depth: number): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (depth === 0) return '…';
+  const fields = Object.entries(value).slice(0, fieldCountMax);
+  const shown = fields.map(([key, field]) => [key, cut(field, depth - 1)] as const);
+  return Array.isArray(value) ? shown.map(([, field]) => field) : Object.fromEntries(shown);
+}
+
 /** Postgres takes no zero byte, and nobody reads a megabyte. */
 function clean(text: string, lengthMax = detailLengthMax): string {
-  return text.replaceAll('\u0000', '\uFFFD').slice(0, lengthMax);
+  return storable(text).slice(0, lengthMax);
 }

@@ -9,6 +9,7 @@ import { findByName } from './find-machine.ts';
 import { once } from './once.ts';
 import { type Refusal, type Reply, refuse } from './reply.ts';
 import type { Router } from './route.ts';
+import { storableBody } from './storable.ts';
 
 export type Order<Body> = {
   readonly body: Body;
@@ -48,15 +49,21 @@ export function commandsOf(router: Router, deps: Pick<ApiDeps, 'store'>): AddCom
       body: route.body,
       access: 'person',
       answer: commandAnswer,
-      handle: ({ caller, body, idempotencyKey }) =>
-        once(deps.store, { key: idempotencyKey, person: caller.name, caller, url: route.url, body }, async (key) => {
-          const typed = route.machineOf?.(body);
-          const denied =
-            typed === undefined
-              ? undefined
-              : await deps.store.read((db) => refuseOutOfScope(db, { caller, needs: route.needs, typed }));
-          return denied ?? work({ body, caller, person: caller.name, key });
-        }),
+      handle: ({ caller, body: sent, idempotencyKey }) => {
+        const body = storableBody(sent);
+        return once(
+          deps.store,
+          { key: idempotencyKey, person: caller.name, caller, url: route.url, body },
+          async (key) => {
+            const typed = route.machineOf?.(body);
+            const denied =
+              typed === undefined
+                ? undefined
+                : await deps.store.read((db) => refuseOutOfScope(db, { caller, needs: route.needs, typed }));
+            return denied ?? work({ body, caller, person: caller.name, key });
+          },
+        );
+      },
     });
 }
 

@@ -6,7 +6,7 @@ import { canonicalText } from '../../protocol/point-manifest.ts';
 import { claimCommand, keepAnswer, releaseClaim } from '../store/command-answers.ts';
 import type { Store } from '../store/open.ts';
 import type { Person } from './authentication.ts';
-import { entryOf, type Origin, originOf } from './command-audit.ts';
+import { auditCommand, detailOf, entryOf, type Origin, originOf } from './command-audit.ts';
 import { answer, type Reply, refuse } from './reply.ts';
 
 const waitMsMax = 10_000;
@@ -16,7 +16,7 @@ type Command = {
   readonly key: string | undefined;
   readonly person: string;
   /** Whom the audit trail names; the person alone when left out. */
-  readonly caller?: Pick<Person, 'name' | 'via' | 'actor'>;
+  readonly caller?: Pick<Person, 'name' | 'via' | 'actor' | 'isLinked'>;
   readonly url: string;
   readonly body: unknown;
 };
@@ -44,8 +44,12 @@ export async function once(
         return perform({ store, key, origin, command }, work);
       case 'answered':
         return kept(claim);
-      case 'other-request':
-        return refuse('bad-request', 'This idempotency key was used for another request.');
+      case 'other-request': {
+        const refusal = refuse('bad-request', 'This idempotency key was used for another request.');
+        const outcome = `refused: ${refusal.body.message} ${detailOf(body, origin.envelope)}`;
+        await store.write((db) => auditCommand(db, origin, { url, body, outcome }));
+        return refusal;
+      }
       case 'in-progress':
         if (performance.now() > deadline)
           return refuse('outage', 'This command is still being carried out; ask again.');

@@ -4,7 +4,7 @@ import { type AccessRequest, decideAccess } from '../../domain/access.ts';
 import { assertNever, invariant } from '../../domain/invariant.ts';
 import { describeCauses, OutageError } from '../../domain/outage.ts';
 import { type Access, authenticate, type CallerOf } from './authentication.ts';
-import { actorOrigin, auditCommand, detailOf, type Origin, originOf } from './command-audit.ts';
+import { auditCommand, detailOf, type Origin, originOf } from './command-audit.ts';
 import type { ApiDeps } from './deps.ts';
 import { type Refusal, type Reply, refuse } from './reply.ts';
 
@@ -70,9 +70,9 @@ export function createRouter(app: FastifyInstance, deps: ApiDeps): Router {
         onRequest: async (request, reply) => {
           const outcome = await authenticate(deps, request, access).catch((error: unknown) => refusalOf(error, deps));
           if (outcome.kind === 'admitted') callers.set(request, outcome.caller);
-          else if ('actor' in outcome && outcome.actor !== undefined && method === 'POST') {
-            // A bot vouches for who it was: the audit trail tells of the attempt, and of what it was about.
-            callers.set(request, { kind: 'turned-away', refusal: outcome, origin: actorOrigin(outcome.actor) });
+          else if ('who' in outcome && outcome.who !== undefined && method === 'POST') {
+            // A certificate of ours says who it was: the audit trail tells of the attempt, and of what it was about.
+            callers.set(request, { kind: 'turned-away', refusal: outcome, origin: originOf(outcome.who) });
           } else return reply.code(outcome.status).send(outcome.body);
         },
         handler: (request, reply) => {

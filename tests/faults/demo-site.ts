@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -21,11 +21,14 @@ export type FaultSite = {
 };
 
 /** @param prepare makes something of the site's folders before anything runs, e.g. the vault's */
-export async function startFaultSite(prepare: (layout: Layout) => void = () => undefined): Promise<FaultSite> {
+export async function startFaultSite(
+  prepare: (layout: Layout) => void | Promise<void> = () => undefined,
+): Promise<FaultSite> {
   const state = mkdtempSync(join(tmpdir(), 'lifeboat-faults-'));
   const layout = layoutOf(state);
   makeFolders(layout);
-  prepare(layout);
+  choosePortsOfOurOwn(layout);
+  await prepare(layout);
   const troubles: string[] = [];
   const site = await startSite({
     layout,
@@ -46,6 +49,15 @@ export async function startFaultSite(prepare: (layout: Layout) => void = () => u
       for (const folder of [state, layout.sockets]) rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/**
+ * The usual ones would be taken by another site while ours is killed; so may be those of the range from which the system takes ports for
+ * connections.
+ */
+function choosePortsOfOurOwn(layout: Layout): void {
+  const engine = 20_000 + ((process.pid * 2) % 12_000);
+  writeFileSync(join(layout.state, 'ports.json'), JSON.stringify({ engine, processServer: engine + 1 }));
 }
 
 async function addFastPolicy(layout: Layout): Promise<void> {

@@ -1,0 +1,103 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { channel, type Telephone } from '../../demo/slack-conversation-people.ts';
+import type { Acknowledged } from '../../demo/slack-workspace/deliveries.ts';
+import type { SlackWorkspace } from '../../demo/slack-workspace/workspace.ts';
+
+/** How long somebody looks at a screen on which nothing happens before they do it again; and when they were told that it failed. */
+const patienceMs = 5000;
+const toldPatienceMs = 1000;
+const dialogMs = 5000;
+const hangMs = 180_000;
+const direct = '@Lifeboat';
+
+/** People who do not know that anything is being killed: what has no effect is done once more, as everybody does in chat. */
+export type People = {
+  /** Asks for a planned failover, until the request is there to be decided. */
+  readonly asks: (machine: string, reason: string) => Promise<void>;
+  /** Opens the dialog and gives a six-digit code, until everybody can read that ben approved. */
+  readonly approves: (machine: string, telephone: Telephone) => Promise<void>;
+  readonly rejects: (machine: string, reason: string) => Promise<void>;
+  /** Clicks a button that is not there any more, until the answer says so. */
+  readonly clicksOld: (button: { readonly actionId: string; readonly value: string }, answer: RegExp) => Promise<void>;
+  /** What they did, and what they saw of it. */
+  readonly diary: readonly string[];
+};
+
+type Deed = (attempt: number) => Promise<void>;
+
+export function peopleIn(workspace: SlackWorkspace): People {
+  const ben = workspace.as('ben');
+  const diary: string[] = [];
+  const note = (words: string) => diary.push(`${new Date().toISOString()} ${words}`);
+  const noteAnswer = (deed: string, acknowledged: Acknowledged) =>
+    note(`${deed}: ${acknowledged === undefined ? 'no answer' : `taken after ${Math.round(acknowledged.ms)} ms`}`);
+  const answerCount = () => workspace.messages().filter((one) => one.visibleTo !== undefined && !one.isDeed).length;
+  const insist = async (what: string, isSo: () => boolean, deed: Deed) => {
+    const until = performance.now() + hangMs;
+    for (let attempt = 0; performance.now() < until; attempt += 1) {
+      const before = answerCount();
+      await deed(attempt);
+      await within(patienceMs, () => isSo() || answerCount() > before);
+      if (await within(toldPatienceMs, isSo)) return;
+    }
+    throw new Error(`${what}: not so after ${hangMs} ms\n${diary.join('\n')}\n${workspace.story()}`);
+  };
+  const decides = async (attempt: number, button: string, answers: Readonly<Record<string, string>>) => {
+    closeDialogs(workspace);
+    // Each copy of the request has the same buttons.
+    const places = attempt % 2 === 0 ? [channel, direct] : [direct, channel];
+    const place = places.find((one) => ben.reads(one).includes(`[${button}]`));
+    if (place === undefined) return;
+    noteAnswer(`ben clicks ${button}`, await ben.clicks(place, button));
+    const label = Object.keys(answers)[0] ?? '';
+    const isOpen = await within(dialogMs, () => ben.modal()?.includes(`${label}:`) === true);
+    note(`ben sees ${ben.modal() ?? 'no dialog'}`);
+    if (isOpen) noteAnswer('ben sends it', await ben.fillsIn(answers));
+  };
+  const isSaid = (words: RegExp) => () => words.test(`${ben.reads(channel)}\n${ben.reads(direct)}`);
+  return {
+    diary,
+    asks: (machine, reason) =>
+      insist(
+        `ana asked for ${machine}`,
+        isSaid(new RegExp(`Planned failover of ${machine} · waits for approval`)),
+        async () => {
+          const line = `/dr failover ${machine} --planned --reason "${reason}"`;
+          noteAnswer(`ana types ${line}`, await workspace.as('ana').types(channel, line));
+        },
+      ),
+    approves: (machine, telephone) =>
+      insist(
+        `ben approved ${machine}`,
+        isSaid(new RegExp(`Planned failover of ${machine} · (approved by ben|done|FAILED)`)),
+        (attempt) => decides(attempt, 'Approve', { 'Six-digit code': telephone.code() }),
+      ),
+    rejects: (machine, reason) =>
+      insist(
+        `ben rejected ${machine}`,
+        isSaid(new RegExp(`Planned failover of ${machine} · REJECTED by ben`)),
+        (attempt) => decides(attempt, 'Reject', { Reason: reason }),
+      ),
+    clicksOld: (button, answer) =>
+      insist(
+        'ben is told that it is decided',
+        () => answer.test(`${ben.modal() ?? ''}\n${ben.reads(channel)}`),
+        async () => {
+          closeDialogs(workspace);
+          noteAnswer('ben clicks an old button', await ben.clicksStale(channel, button));
+        },
+      ),
+  };
+}
+
+function closeDialogs(workspace: SlackWorkspace): void {
+  const ben = workspace.as('ben');
+  while (ben.modal() !== undefined) ben.closesModal();
+}
+
+async function within(limitMs: number, isSo: () => boolean): Promise<boolean> {
+  for (const until = performance.now() + limitMs; performance.now() < until; await pause(50)) {
+    if (isSo()) return true;
+  }
+  return isSo();
+}
