@@ -12,6 +12,8 @@ import { type MachineReplication, machineFolder, startMachineReplication } from 
 /** Makes what runs here equal to what the engine assigned: a reconciler, called with each heartbeat's answer. */
 export type AssignedMachines = {
   readonly reconcile: (assignments: readonly Assignment[]) => Promise<void>;
+  /** The engine answers again after it did not. */
+  readonly tryAgain: () => void;
   readonly reports: () => ReplicationReport[];
   readonly doneRequests: () => string[];
   readonly powerResults: () => PowerResult[];
@@ -75,6 +77,9 @@ export function createAssignedMachines(deps: AssignedMachinesDeps): AssignedMach
         if (machine === undefined) await start(assignment);
         else machine.update(assignment);
       }
+    },
+    tryAgain: () => {
+      for (const machine of running.values()) machine.tryAgain();
     },
     reports: () => [
       ...[...running.values()].map((machine) => machine.report()),

@@ -33,7 +33,10 @@ export async function runHeartbeats(deps: HeartbeatDeps): Promise<void> {
     try {
       nextMs = await beat(deps);
       retryMsMax = nextMs;
-      if (failureCount > 0) deps.log.info({ failureCount }, 'the engine answers again');
+      if (failureCount > 0) {
+        deps.log.info({ failureCount }, 'the engine answers again');
+        deps.machines.tryAgain();
+      }
       failureCount = 0;
     } catch (error) {
       failureCount += 1;

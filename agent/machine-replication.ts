@@ -20,6 +20,8 @@ import { createSlots, createWakeup, type Wakeup } from './wakeup.ts';
 export type MachineReplication = {
   /** Takes over what the newest heartbeat said. */
   readonly update: (assignment: Assignment) => void;
+  /** The engine answers again: what failed without it need not wait for its next attempt. */
+  readonly tryAgain: () => void;
   readonly report: () => ReplicationReport;
   readonly doneRequests: () => readonly string[];
   /** How what was asked of the source's power has ended, until the engine asks no more. */
@@ -64,7 +66,8 @@ export async function startMachineReplication(
   await adoptSpools(machine);
   const fence = createFence(machine);
   const power = createSourcePower(machine);
-  const loops = Promise.all([captureLoop(machine, fence, power), transferLoop(machine, fence)]);
+  const retry: Retry = { failureCount: 0, atMs: undefined };
+  const loops = Promise.all([captureLoop(machine, fence, power), transferLoop(machine, fence, retry)]);
   const stop = async () => {
     stopping.abort(new Error('the agent stops'));
     await loops;
@@ -75,6 +78,10 @@ export async function startMachineReplication(
       fence.lift(next.epoch);
       power.answered();
       machine.captureWakeup.wake();
+      machine.transferWakeup.wake();
+    },
+    tryAgain() {
+      retry.atMs = undefined;
       machine.transferWakeup.wake();
     },
     report: () => reportOf(machine, spools.usedBytes()),
@@ -231,8 +238,7 @@ function openBookmark(machine: MachineContext): BookmarkRequest | undefined {
   return undefined;
 }
 
-async function transferLoop(machine: MachineContext, fence: Fence): Promise<void> {
-  const retry: Retry = { failureCount: 0, atMs: undefined };
+async function transferLoop(machine: MachineContext, fence: Fence, retry: Retry): Promise<void> {
   let isChecked = false;
   while (!machine.signal.aborted) {
     try {

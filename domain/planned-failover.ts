@@ -276,8 +276,11 @@ function checkSource({ machine, guest, activity }: PlannedFailoverFacts): Check 
   if (machine.kind === 'disk-image') {
     return failed(name, `${machine.name} is a plain disk image: there is no machine that could be shut down.`);
   }
-  if (guest === undefined || activity?.kind === 'failing') {
+  if (guest === undefined) {
     return failed(name, `${machine.name} does not answer its agent, so it cannot be shut down in order.`);
+  }
+  if (activity?.kind === 'failing') {
+    return failed(name, `Its agent has trouble with ${machine.name} now, so nobody knows whether it can be shut down.`);
   }
   return ok(name, `${machine.name} runs and can be shut down in order.`);
 }

@@ -1,5 +1,7 @@
 import { assertNever, invariant } from '../../domain/invariant.ts';
+import { OutageError } from '../../domain/outage.ts';
 import { type DeliveryOutcome, type DeliveryView, lagSeries, type MessageRef } from '../../protocol/chat-api.ts';
+import type { RefusalBody } from '../../protocol/control-api.ts';
 import { type Card, shorten } from '../card.ts';
 import { type ChatSurface, DeliveryError } from '../chat-surface.ts';
 import type { BotClient } from '../engine-client.ts';
@@ -53,7 +55,7 @@ async function contentOf({ subject }: DeliveryView, deps: DeliverDeps): Promise<
 
 async function runContent(runId: string, { engine, nowMs, signal }: DeliverDeps): Promise<Content> {
   const answer = await engine.ask({ kind: 'run', id: runId }, { signal });
-  if (answer.kind === 'refusal') return { kind: 'gone', why: shorten(answer.refusal.message, 400) };
+  if (answer.kind === 'refusal') return goneOrOutage(answer.refusal);
   invariant(answer.kind === 'run', 'a run was asked for');
   const { run } = answer;
   // Only tells when a drill ends by itself.
@@ -61,6 +63,16 @@ async function runContent(runId: string, { engine, nowMs, signal }: DeliverDeps)
   const machine = about ? await engine.ask({ kind: 'machine', name: run.machineName }, { signal }) : undefined;
   const card = cardOfRun(run, machine?.kind === 'machine' ? machine.machine : undefined, nowMs());
   return card === undefined ? { kind: 'gone', why: 'the run has nothing to show' } : { kind: 'card', card };
+}
+
+/** Only what the engine does not know is gone for good: without its database, for one, it refuses everything. */
+function goneOrOutage({ kind, message, nextStep }: RefusalBody): Content {
+  if (kind === 'unknown-target') return { kind: 'gone', why: shorten(message, 400) };
+  throw new OutageError('asking the engine for a run', {
+    cause: message,
+    retryable: true,
+    ...(nextStep !== null && { nextStep }),
+  });
 }
 
 type PictureSubject = Extract<DeliveryView['subject'], { kind: 'picture' }>;

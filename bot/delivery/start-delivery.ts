@@ -112,11 +112,10 @@ async function perform(delivery: DeliveryView, at: At): Promise<void> {
   const { deps, outcomes } = at;
   const considered = outcomes.consider(delivery);
   if (considered.kind === 'known') {
-    outcomes.returnReport(delivery.id);
+    outcomes.keep(delivery.id, considered.kept);
     return report(delivery.id, at);
   }
   const outcome = await delivered(considered.delivery, at);
-  // The engine could not be asked for it: the lease ends, and it is claimed again.
   if (outcome === undefined) return;
   if (outcome.kind !== 'delivered')
     deps.log.warn(`message ${delivery.id} in ${delivery.place.place}: ${outcome.error}`);
@@ -128,7 +127,10 @@ async function delivered(delivery: DeliveryView, at: At): Promise<DeliveryOutcom
   try {
     return await deliverOne(delivery, at.deps);
   } catch (error) {
-    return noAnswer(error, `draw ${delivery.id}`, at);
+    noAnswer(error, `draw ${delivery.id}`, at);
+    // The engine could not be asked for it. It is told so once it answers: sooner than the lease ends.
+    const words = shorten(describeCauses(error), 400);
+    return isAbort(error) ? undefined : { kind: 'later', retryAfterMs: at.pauses.retryMs, error: words };
   }
 }
 
@@ -144,7 +146,7 @@ async function report(id: string, at: At): Promise<void> {
     `report ${id}`,
     at,
   );
-  if (told === undefined) outcomes.returnReport(id);
+  if (told === undefined) outcomes.returnReport(id, kept);
 }
 
 /** What the engine has not heard yet, because it was away. */

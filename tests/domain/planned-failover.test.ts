@@ -71,7 +71,8 @@ const blocked: [string, Partial<PlannedFailoverFacts>, string][] = [
   ['disks', { guest: { disks: [{ key: 'disk0', sizeBytes: 2 * mebibyte }] } }, 'another size'],
   ['memory', { machine: { ...machine, hardware: { ...machine.hardware, memoryBytes: 256 * mebibyte } } }, '256 MiB'],
   ['source', { machine: { ...machine, kind: 'disk-image' } }, 'plain disk image'],
-  ['source', { activity: { kind: 'failing', queuedBytes: 0 } }, 'does not answer'],
+  ['source', { guest: undefined }, 'does not answer its agent'],
+  ['source', { activity: { kind: 'failing', queuedBytes: 0 } }, 'has trouble with vm-7'],
   ['epoch', { newestPoint: { epoch: 2 } }, 'epoch 2'],
 ];
 test.each(blocked)('a failed check "%s" refuses and says why (%#)', (name, change, words) => {

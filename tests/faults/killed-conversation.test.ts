@@ -75,7 +75,7 @@ async function amidKills(countMin: number, talk: () => Promise<void>): Promise<v
     let recoveryMs = pauseMsMin;
     for (let count = 1; !isOver || count <= countMin; count += 1) {
       // As the machine is slower, so is the killer: something must be going on when it comes.
-      await killer.killOne(2 * recoveryMs);
+      await killer.killOne(1.5 * recoveryMs);
       // Every fourth one is followed at once, into whatever starts again.
       if (count % 4 === 0) continue;
       const startedAt = performance.now();

@@ -1,4 +1,5 @@
 import { expect, it, vi } from 'vitest';
+import type { ApiAnswer } from '../../../bot/api-call.ts';
 import { DeliveryError } from '../../../bot/chat-surface.ts';
 import type { RunId } from '../../../domain/ids.ts';
 import { drillRun, seriesOf } from '../recorded-answers.ts';
@@ -68,6 +69,25 @@ it('draws a run from what the engine says now, and its picture comes as a file',
   await rig.stop(running);
 });
 
+it('a run that an engine without its database cannot show is shown later; only one that is not there is given up', async () => {
+  const rig = createRig();
+  const refused = (kind: 'outage' | 'unknown-target') => (): ApiAnswer => ({
+    kind: 'refusal',
+    refusal: { kind, message: 'no answer', candidates: [], nextStep: null },
+  });
+  rig.state.ask = refused('outage');
+  const subject = { kind: 'run', runId: 'run_4F6H8J0KMN' as RunId } as const;
+  rig.waiting.push(delivery(1, { subject }));
+  const running = rig.start();
+  await until(() => rig.outcomes.length === 1, 'the outage');
+  expect(rig.outcomes[0]?.outcome).toMatchObject({ kind: 'later' });
+  rig.state.ask = refused('unknown-target');
+  rig.waiting.push(delivery(1, { subject, revision: 2 }));
+  await until(() => rig.outcomes.length === 2, 'the end');
+  expect(rig.outcomes[1]?.outcome.kind).toBe('undeliverable');
+  await rig.stop(running);
+});
+
 it('draws the curve of an alert itself, and gives up a picture that is none', async () => {
   const rig = createRig();
   const subject = { kind: 'picture', apiPath: '/v1/machines/vm-7/lag', fileName: 'lag.png', altText: 'Lag' } as const;
@@ -97,6 +117,31 @@ it('a message whose report got lost is not posted twice when it is claimed again
   // A newer revision of it edits what stands there, though the engine does not know yet where that is.
   rig.waiting.push(delivery(1, { revision: 2 }));
   await until(() => rig.outcomes.some(({ revision }) => revision === 2), 'the newer one');
+  expect(rig.shown.map(({ order }) => order)).toEqual(['post', 'update']);
+  await rig.stop(running);
+});
+
+it('an edit that fails does not make it forget where a message stands that the engine has not heard of', async () => {
+  const rig = createRig();
+  rig.state.reportFails = true;
+  rig.waiting.push(delivery(1));
+  const running = rig.start();
+  await until(() => rig.shown.length === 1, 'the post');
+  rig.state.nowMs += 10_000;
+  let failedCount = 0;
+  rig.state.fail = () => {
+    failedCount += 1;
+    return new DeliveryError('slow down', { retryAfterMs: 4000 });
+  };
+  rig.waiting.push(delivery(1, { revision: 2 }));
+  await until(() => failedCount === 1, 'the edit that fails');
+  rig.state.fail = () => undefined;
+  rig.state.reportFails = false;
+  await until(() => rig.outcomes.length === 1, 'the report');
+  expect(rig.outcomes[0]).toMatchObject({ revision: 1, outcome: { kind: 'delivered' } });
+  rig.state.nowMs += 10_000;
+  rig.waiting.push(delivery(1, { revision: 2 }));
+  await until(() => rig.outcomes.length === 2, 'the newer one');
   expect(rig.shown.map(({ order }) => order)).toEqual(['post', 'update']);
   await rig.stop(running);
 });
