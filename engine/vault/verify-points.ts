@@ -1,6 +1,7 @@
 import { manifestDigest, type PointManifest } from '../../protocol/point-manifest.ts';
 import { type PointName, pointName } from './blob-names.ts';
 import { type GoneNote, type PointDeps, readGoneNote, readPoint } from './point-store.ts';
+import type { ReadOnce } from './read-once.ts';
 import type { VaultAnchors, VaultFinding } from './vault.ts';
 import { finding, findingOf } from './verify-segments.ts';
 
@@ -12,10 +13,12 @@ export type StoredPoint = PointName & {
 
 export type CheckedPoints = { readonly manifests: readonly PointManifest[]; readonly findings: VaultFinding[] };
 
+export type PointReads = { readonly manifests: ReadOnce<PointManifest>; readonly notes: ReadOnce<GoneNote> };
+
 /** Reads back every manifest, then checks that no number is missing in between and that each names the one before. */
 export async function checkPoints(
   deps: PointDeps,
-  points: readonly StoredPoint[],
+  { points, reads }: { readonly points: readonly StoredPoint[]; readonly reads: PointReads },
   onRead: (bytes: number) => void,
 ): Promise<CheckedPoints> {
   const manifests: PointManifest[] = [];
@@ -23,8 +26,9 @@ export async function checkPoints(
   const findings: VaultFinding[] = [];
   for (const point of points) {
     try {
-      if (point.kind === 'point') manifests.push(await readPoint(deps, point.name));
-      else notes.push(await readGoneNote(deps, point.name));
+      const { kind, name } = point;
+      if (kind === 'point') manifests.push(await reads.manifests(name, () => readPoint(deps, name)));
+      else notes.push(await reads.notes(name, () => readGoneNote(deps, name)));
     } catch (error) {
       findings.push(findingOf(point.name, error));
     }

@@ -15,9 +15,9 @@ export type CheckedSegments = {
   readonly findings: VaultFinding[];
 };
 
-/** Reads back every byte of the segments. */
+/** Reads back the segments. @param read every byte of one */
 export async function checkSegments(
-  deps: SegmentReadDeps,
+  read: (segment: StoredSegment) => Promise<SegmentEnds>,
   segments: readonly StoredSegment[],
   onRead: (bytes: number) => void,
 ): Promise<CheckedSegments> {
@@ -25,7 +25,7 @@ export async function checkSegments(
   const findings: VaultFinding[] = [];
   for (const segment of segments) {
     try {
-      sound.set(segment.name, (await readWholeSegment(deps, segment)).ends);
+      sound.set(segment.name, await read(segment));
     } catch (error) {
       findings.push(findingOf(segment.name, error));
     }
@@ -45,7 +45,8 @@ export async function verifySegments(
   const inRange = listing.segments.filter(
     ({ epoch, lastSequence }) => epoch <= upTo.epoch && lastSequence > after.sequence && lastSequence <= upTo.sequence,
   );
-  const checked = await checkSegments(deps, inRange, () => undefined);
+  const readBack = async (segment: StoredSegment) => (await readWholeSegment(deps, segment)).ends;
+  const checked = await checkSegments(readBack, inRange, () => undefined);
   const lost = listing.condemned.filter((each) => isLost(each, upTo)).map(condemnedFinding);
   return [...lost, ...checked.findings, ...chainFindings(deps.vaultId, { diskId, listing, ...range }, checked)];
 }

@@ -1,5 +1,6 @@
 import type { DiskId } from '../../domain/ids.ts';
 import type { PointManifest } from '../../protocol/point-manifest.ts';
+import type { SegmentEnds } from '../../protocol/segment.ts';
 import { readAuditAnchor } from './audit-anchors.ts';
 import { type BlobName, parseBlobName, vaultFileName, vaultFolder } from './blob-names.ts';
 import { type Condemned, isLost, listCondemned, passOver } from './condemned.ts';
@@ -8,12 +9,13 @@ import { mapFromFooters } from './disk-view.ts';
 import { covers, type LogListing, logListing } from './log-listing.ts';
 import { readMap } from './map-checkpoint.ts';
 import type { PointDeps } from './point-store.ts';
-import { isDamage, type SegmentReadDeps, type StoredSegment } from './segment-reads.ts';
+import { createReadOnce, type ReadOnce } from './read-once.ts';
+import { isDamage, readWholeSegment, type SegmentReadDeps, type StoredSegment } from './segment-reads.ts';
 import { readTrashNote } from './trash-note.ts';
 import type { VaultAnchors, VaultFinding, VaultReport } from './vault.ts';
 import { readVaultFile } from './vault-file.ts';
 import type { VaultKeys } from './vault-keys.ts';
-import { anchorFindings, checkPoints, type StoredPoint } from './verify-points.ts';
+import { anchorFindings, checkPoints, type PointReads, type StoredPoint } from './verify-points.ts';
 import {
   type CheckedSegments,
   checkSegments,
@@ -28,12 +30,52 @@ export type VerifyDeps = Omit<SegmentReadDeps, 'diskKeys'> & { readonly keys: Va
 type ListedBlob = { readonly name: string; readonly sizeBytes: number; readonly parsed: BlobName };
 type Progress = (bytes: number) => void;
 
-/** Reads and authenticates every byte of the vault, with nothing remembered from before. */
+/** What one look at the vault leaves for the next one. */
+type Known = {
+  readonly points: PointReads;
+  readonly segments: ReadOnce<SegmentEnds>;
+  readonly files: ReadOnce<readonly VaultFinding[]>;
+};
+
+const looksMax = 3;
+
+/**
+ * Reads and authenticates every byte of the vault, with nothing remembered from before.
+ *
+ * Nobody stops writing for it: blobs come and go while they are listed and read. Where that looks like damage, the vault is listed anew, and only
+ * what is still wrong then is told. Blobs that were read are not read again.
+ */
 export async function verifyAll(
   deps: VerifyDeps,
   anchors: VaultAnchors,
   onProgress: (doneBytes: number, totalBytes: number) => void,
 ): Promise<VaultReport> {
+  const known: Known = {
+    points: { manifests: createReadOnce(), notes: createReadOnce() },
+    segments: createReadOnce(),
+    files: createReadOnce(),
+  };
+  const first = await lookAtAll(deps, { anchors, known, onProgress });
+  let { findings } = first;
+  let newest = first;
+  for (let look = 2; look <= looksMax && findings.length > 0; look += 1) {
+    newest = await lookAtAll(deps, { anchors, known, onProgress: () => undefined });
+    const places = new Set(findings.flatMap(placesOf));
+    const still = newest.findings.filter((each) => placesOf(each).some((place) => places.has(place)));
+    const isSettled = still.length === findings.length;
+    findings = still;
+    if (isSettled) break;
+  }
+  return { ...newest, readBytes: first.readBytes, findings };
+}
+
+type Look = {
+  readonly anchors: VaultAnchors;
+  readonly known: Known;
+  readonly onProgress: (doneBytes: number, totalBytes: number) => void;
+};
+
+async function lookAtAll(deps: VerifyDeps, { anchors, known, onProgress }: Look): Promise<VaultReport> {
   const blobs: ListedBlob[] = [];
   for await (const { name, sizeBytes } of deps.store.list(vaultFolder(deps.vaultId))) {
     blobs.push({ name, sizeBytes, parsed: parseBlobName(deps.vaultId, name) });
@@ -45,12 +87,12 @@ export async function verifyAll(
     onProgress(doneBytes, totalBytes);
   };
   const fileFindings = await checkVaultFile(deps, blobs, onRead);
-  const checked = await checkPoints(deps.points, pointsOf(blobs), onRead);
+  const checked = await checkPoints(deps.points, { points: pointsOf(blobs), reads: known.points }, onRead);
   const diskFindings: VaultFinding[] = [];
   const condemned: VaultFinding[] = [];
   for (const diskId of disksOf(blobs, checked.manifests)) {
     const ofDisk = blobs.filter(({ parsed }) => 'diskId' in parsed && parsed.diskId === diskId);
-    const disk = await checkDisk(deps, { diskId, blobs: ofDisk, manifests: checked.manifests }, onRead);
+    const disk = await checkDisk(deps, { diskId, blobs: ofDisk, manifests: checked.manifests, known }, onRead);
     diskFindings.push(...disk.findings);
     condemned.push(...disk.condemned);
   }
@@ -106,6 +148,7 @@ type DiskToCheck = {
   readonly diskId: DiskId;
   readonly blobs: readonly ListedBlob[];
   readonly manifests: readonly PointManifest[];
+  readonly known: Known;
 };
 
 type CheckedDisk = { readonly findings: readonly VaultFinding[]; readonly condemned: readonly VaultFinding[] };
@@ -132,11 +175,13 @@ async function checkDisk(deps: VerifyDeps, disk: DiskToCheck, onRead: Progress):
   });
   const listing = logListing(segments, condemned);
   for (const { sizeBytes } of listing.unused) onRead(sizeBytes);
-  const checked = await checkSegments(readDeps, listing.segments, onRead);
+  const readSegment = (segment: StoredSegment) =>
+    disk.known.segments(segment.name, async () => (await readWholeSegment(readDeps, segment)).ends);
+  const checked = await checkSegments(readSegment, listing.segments, onRead);
   findings.push(...checked.findings, ...orderFindings(vaultId, disk, { listing, checked }));
   for (const { name, sizeBytes, parsed } of disk.blobs) {
     if (parsed.kind !== 'map') continue;
-    findings.push(...(await mapFindings(readDeps, disk.diskId, { name, listing })));
+    findings.push(...(await disk.known.files(name, () => mapFindings(readDeps, disk.diskId, { name, listing }))));
     onRead(sizeBytes);
   }
   return { findings, condemned: condemned.map((each) => lostFinding(each, disk)) };
@@ -231,6 +276,21 @@ function disksOf(blobs: readonly ListedBlob[], manifests: readonly PointManifest
 }
 
 function distinct(findings: readonly VaultFinding[]): VaultFinding[] {
-  const byKey = new Map(findings.map((each) => [`${each.blob} ${each.problem}`, each]));
-  return [...byKey.values()];
+  return [...new Map(findings.map((each) => [keyOf(each), each])).values()];
+}
+
+/** What was damaged in one look may be gone in the next, and then goes by the name of what should be there. */
+function placesOf({ blob }: VaultFinding): string[] {
+  const folder = blob.slice(0, blob.lastIndexOf('/') + 1);
+  // `<first>-<last>` of a segment, `<number>-<point>` of a point.
+  const parts = blob
+    .slice(folder.length)
+    .replace(/\.\w+$/, '')
+    .split('-');
+  const telling = blob.endsWith('.seg') ? parts.slice(-1) : parts.filter((part) => part !== 'unknown');
+  return telling.map((part) => folder + part);
+}
+
+function keyOf({ blob, problem }: VaultFinding): string {
+  return `${blob} ${problem}`;
 }
