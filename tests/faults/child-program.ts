@@ -57,10 +57,10 @@ export async function run(program: 'lifeboat' | 'dr', words: readonly string[], 
 export function expectClear(ended: Ended, exitCode: number, words: readonly (string | RegExp)[]): void {
   const oneLine = ended.text.replace(/\s+/g, ' ');
   for (const wanted of words) {
-    if (typeof wanted === 'string') expect(oneLine).toContain(wanted);
-    else expect(oneLine).toMatch(wanted);
+    if (typeof wanted === 'string') expect(oneLine, ended.text).toContain(wanted);
+    else expect(oneLine, ended.text).toMatch(wanted);
   }
-  expect(insidesIn(ended.text)).toEqual([]);
+  expect(insidesIn(ended.text), ended.text).toEqual([]);
   expect(ended.exitCode, ended.text).toBe(exitCode);
 }
 
