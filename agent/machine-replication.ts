@@ -81,6 +81,8 @@ export async function startMachineReplication(
       machine.transferWakeup.wake();
     },
     tryAgain() {
+      // Its next failure is the first of its own: the pauses grew while nobody could answer.
+      retry.failureCount = 0;
       retry.atMs = undefined;
       machine.transferWakeup.wake();
     },
@@ -252,7 +254,10 @@ async function transferLoop(machine: MachineContext, fence: Fence, retry: Retry)
       const done = await transferOnce(machine);
       retry.failureCount = 0;
       retry.atMs = undefined;
+      const wasFailing = machine.progress.isFailing();
       machine.progress.succeeded('transfer');
+      // As long as the engine believes that it fails, it refuses a planned failover.
+      if (wasFailing && !machine.progress.isFailing()) machine.deps.onNews?.();
       if (done === 'nothing-to-do') await machine.transferWakeup.wait(undefined);
     } catch (error) {
       loopFailed(machine, { loop: 'transfer', fence, retry, error });

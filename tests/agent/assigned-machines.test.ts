@@ -97,6 +97,7 @@ test('a guest that is not on this host is said in its report, until it is there'
 test('heartbeats go on while the engine is away, and a fence stops every machine', async () => {
   const stopping = new AbortController();
   const beats: HeartbeatRequest[] = [];
+  const triedAgainAt: number[] = [];
   const answers = [
     () => Promise.reject(new OutageError('no engine', { retryable: true })),
     () =>
@@ -113,7 +114,7 @@ test('heartbeats go on while the engine is away, and a fence stops every machine
         return answers[beats.length - 1]?.() ?? Promise.reject(new Error('no more'));
       },
     },
-    machines,
+    machines: { ...machines, tryAgain: () => triedAgainAt.push(beats.length) },
     guests: () => Promise.resolve([]),
     about: { instanceId: '572fc7ff-1f03-49ab-b3c5-30a665b8e20c', agentVersion: '0', hostName: 'host' },
     onAnswer: () => undefined,
@@ -126,6 +127,8 @@ test('heartbeats go on while the engine is away, and a fence stops every machine
   await eventually(() => beats.length === 3);
   await eventually(() => machines.reports().length === 0);
   expect(beats[2]?.machines).toMatchObject([{ machineId }]);
+  // Once, with the first answer after the silence.
+  expect(triedAgainAt).toEqual([2]);
   stopping.abort();
   await running;
 });

@@ -23,6 +23,9 @@ export type AgentOrder = {
   readonly tryForMs?: number;
   readonly onBoundary?: (boundary: CaptureBoundary) => void;
   readonly engineClockOffsetMs?: number;
+  readonly random?: () => number;
+  readonly onWarning?: (fields: object) => void;
+  readonly onNews?: () => void;
 };
 
 export async function startAgent(order: AgentOrder) {
@@ -50,9 +53,16 @@ export async function startAgent(order: AgentOrder) {
       engineClockOffsetMs: () => order.engineClockOffsetMs ?? 0,
       nowMs: Date.now,
       monotonicMs: () => performance.now(),
-      random: Math.random,
+      random: order.random ?? Math.random,
       scanSlots: createSlots(1),
-      log: { info: () => undefined, warn: (_fields, message) => warnings.push(message) },
+      log: {
+        info: () => undefined,
+        warn(fields, message) {
+          warnings.push(message);
+          order.onWarning?.(fields);
+        },
+      },
+      onNews: order.onNews,
       onBoundary: order.onBoundary ?? (() => undefined),
     },
     order.assignment,

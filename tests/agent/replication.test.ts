@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { AgentIdentity } from '../../agent/identity.ts';
 import { machineFolder } from '../../agent/machine-replication.ts';
 import type { DiskId, MachineId } from '../../domain/ids.ts';
+import { OutageError } from '../../domain/outage.ts';
 import type { AnnouncePointRequest, Assignment } from '../../protocol/agent-api.ts';
 import { createSite, grantFor, type Site } from '../engine/process-server/replication-site.ts';
 import { type AgentOrder, eventually, newFolder, type RunningAgent, startAgent } from './replication-agent.ts';
@@ -176,6 +177,36 @@ describe('the replication of a machine', () => {
     expect(w.points).toEqual([]);
     one.update(w.assignment);
     await expectEqual(w, await newest(w, 1));
+  });
+
+  test('tries at once again when the engine is back, with short pauses again, and says so without waiting to be asked', async () => {
+    const { url } = await site.startProcessServer();
+    const delaysMs: unknown[] = [];
+    let newsCount = 0;
+    let awayCount = 2;
+    const w = await world({
+      url,
+      // No pause ends within the test.
+      random: () => -1000,
+      onWarning: (fields) => delaysMs.push('delayMs' in fields ? fields.delayMs : undefined),
+      onNews: () => (newsCount += 1),
+      announce: (point) => {
+        awayCount -= 1;
+        if (awayCount >= 0) return Promise.reject(new OutageError('the engine is away', { retryable: true }));
+        w.points.push(point);
+        return Promise.resolve('announced');
+      },
+    });
+    const one = await start(w.order);
+    await eventually(() => one.report().activity.kind === 'failing' && delaysMs.length === 1);
+    one.tryAgain();
+    await eventually(() => delaysMs.length === 2);
+    expect(delaysMs[1]).toBe(delaysMs[0]);
+    expect(newsCount).toBe(0);
+    one.tryAgain();
+    await newest(w, 1);
+    await eventually(() => newsCount === 1);
+    expect(one.report().activity.kind).not.toBe('failing');
   });
 
   test('never dates a point later than it was taken, by the engine’s clock', async () => {
