@@ -49,7 +49,9 @@ export type PlaceView = z.infer<typeof placeView>;
 /** What is at a path of the control API: a picture, or a view from which one is drawn. */
 export type Downloaded =
   | { readonly kind: 'png'; readonly png: Buffer }
-  | { readonly kind: 'json'; readonly body: unknown };
+  | { readonly kind: 'json'; readonly body: unknown }
+  /** The engine does not know it, or not any more. */
+  | { readonly kind: 'unknown'; readonly why: string };
 
 /** What only a bot's certificate may do. Every method throws OutageError when the engine refuses or cannot be asked. */
 export type BotClient = EngineClient & {
@@ -139,7 +141,10 @@ function botCalls(context: Context): Omit<BotClient, keyof EngineClient> {
       return parseSuccess(z.array(placeView), accepted(received, 'places'), 'places');
     },
     download: async (apiPath, options) => {
-      const received = accepted(await sendWithRetries({ method: 'GET', path: apiPath }, options, context), apiPath);
+      const received = await sendWithRetries({ method: 'GET', path: apiPath }, options, context);
+      const refusal = received.status < 400 ? undefined : refusalBody.safeParse(received.body).data;
+      if (refusal?.kind === 'unknown-target') return { kind: 'unknown', why: refusal.message };
+      accepted(received, apiPath);
       return received.png === undefined ? { kind: 'json', body: received.body } : { kind: 'png', png: received.png };
     },
   };

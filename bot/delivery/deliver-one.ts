@@ -61,14 +61,24 @@ async function runContent(runId: string, { engine, nowMs, signal }: DeliverDeps)
   // Only tells when a drill ends by itself.
   const about = run.kind === 'test-failover' && run.state === 'succeeded';
   const machine = about ? await engine.ask({ kind: 'machine', name: run.machineName }, { signal }) : undefined;
+  if (machine?.kind === 'refusal') checkUnknown(machine.refusal);
   const card = cardOfRun(run, machine?.kind === 'machine' ? machine.machine : undefined, nowMs());
   return card === undefined ? { kind: 'gone', why: 'the run has nothing to show' } : { kind: 'card', card };
 }
 
-/** Only what the engine does not know is gone for good: without its database, for one, it refuses everything. */
-function goneOrOutage({ kind, message, nextStep }: RefusalBody): Content {
-  if (kind === 'unknown-target') return { kind: 'gone', why: shorten(message, 400) };
-  throw new OutageError('asking the engine for a run', {
+function goneOrOutage(refusal: RefusalBody): Content {
+  checkUnknown(refusal);
+  return { kind: 'gone', why: shorten(refusal.message, 400) };
+}
+
+/**
+ * Only what the engine does not know is gone for good: without its database, for one, it refuses everything.
+ *
+ * @throws OutageError for any other refusal
+ */
+function checkUnknown({ kind, message, nextStep }: RefusalBody): void {
+  if (kind === 'unknown-target') return;
+  throw new OutageError('asking the engine for what is to be shown', {
     cause: message,
     retryable: true,
     ...(nextStep !== null && { nextStep }),
@@ -82,6 +92,7 @@ async function pictureContent(subject: PictureSubject, { engine, signal }: Deliv
   const { apiPath, fileName, altText } = subject;
   const downloaded = await engine.download(apiPath, { signal });
   if (downloaded.kind === 'png') return { kind: 'picture', png: downloaded.png, fileName, altText };
+  if (downloaded.kind === 'unknown') return { kind: 'gone', why: shorten(downloaded.why, 400) };
   const series = lagSeries.safeParse(downloaded.body);
   if (!series.success) return { kind: 'gone', why: `there is no picture at ${apiPath}` };
   return { kind: 'picture', png: lagPlotPng(series.data), fileName, altText };

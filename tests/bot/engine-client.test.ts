@@ -81,6 +81,11 @@ it('what only a bot may do goes to its routes, for whom it speaks is said, and a
   const png = Buffer.from('89504e470d0a1a0a', 'hex');
   engine.answerRaw((one, text) => {
     if (one.method === 'GET' && one.path.endsWith('.png')) return { status: 200, type: 'image/png', body: png };
+    const kind = { '/gone': 'unknown-target', '/away': 'outage' }[one.path];
+    if (kind !== undefined) {
+      const refusal = Buffer.from(JSON.stringify({ kind, message: 'no picture', candidates: [], nextStep: null }));
+      return { status: kind === 'outage' ? 503 : 404, type: 'application/json', body: refusal };
+    }
     if (one.path.startsWith('/v1/bot/places?'))
       return { status: 200, type: 'application/json', body: Buffer.from('[]') };
     if (!one.path.startsWith('/v1/bot/')) return undefined;
@@ -96,6 +101,8 @@ it('what only a bot may do goes to its routes, for whom it speaks is said, and a
   await client.reportSurface({ surface: 'slack', tenant: 'T1', isHealthy: true }, {});
   expect(await client.places({ surface: 'slack', tenant: 'T1' }, {})).toEqual([]);
   expect(await client.download('/v1/runs/run_7K3M9Q2WXA/console.png', {})).toEqual({ kind: 'png', png });
+  expect(await client.download('/gone', {})).toEqual({ kind: 'unknown', why: 'no picture' });
+  expect(describeCauses(await outageOf(client.download('/away', {})))).toContain('no picture');
   expect(seen.map(({ path }) => path)).toEqual([
     '/v1/bot/deliveries/claim',
     '/v1/bot/deliveries/msg_7K3M9Q2WXA/outcome',

@@ -2,6 +2,7 @@ import type { ApiAnswer } from '../../../bot/api-call.ts';
 import type { Card } from '../../../bot/card.ts';
 import type { ChatSurface, PictureOrder, PostOrder } from '../../../bot/chat-surface.ts';
 import { type DeliveryDeps, startDelivery } from '../../../bot/delivery/start-delivery.ts';
+import type { Downloaded } from '../../../bot/engine-client.ts';
 import type { MessageId } from '../../../domain/ids.ts';
 import { OutageError } from '../../../domain/outage.ts';
 import type { DeliveryOutcome, DeliveryView, MessageRef } from '../../../protocol/chat-api.ts';
@@ -56,7 +57,7 @@ export function createRig(more: Partial<DeliveryDeps> = {}) {
       kind: 'refusal',
       refusal: { kind: 'unknown-target', message: 'There is no run.', candidates: [], nextStep: null },
     }),
-    download: (): { kind: 'json'; body: unknown } | { kind: 'png'; png: Buffer } => ({ kind: 'json', body: {} }),
+    download: (): Downloaded => ({ kind: 'json', body: {} }),
     reportFails: false,
   };
   const engine = async <Answer>(answer: () => Answer): Promise<Answer> => {

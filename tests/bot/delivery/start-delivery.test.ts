@@ -2,7 +2,8 @@ import { expect, it, vi } from 'vitest';
 import type { ApiAnswer } from '../../../bot/api-call.ts';
 import { DeliveryError } from '../../../bot/chat-surface.ts';
 import type { RunId } from '../../../domain/ids.ts';
-import { drillRun, seriesOf } from '../recorded-answers.ts';
+import { OutageError } from '../../../domain/outage.ts';
+import { drillRun, seriesOf, verifiedRun } from '../recorded-answers.ts';
 import { createRig, delivery, until } from './deliveries.ts';
 
 vi.setConfig({ testTimeout: 60_000 });
@@ -85,6 +86,38 @@ it('a run that an engine without its database cannot show is shown later; only o
   rig.waiting.push(delivery(1, { subject, revision: 2 }));
   await until(() => rig.outcomes.length === 2, 'the end');
   expect(rig.outcomes[1]?.outcome.kind).toBe('undeliverable');
+  await rig.stop(running);
+});
+
+it('a drill whose machine an engine without its database cannot show is shown later, and whole', async () => {
+  const rig = createRig();
+  const answers: ApiAnswer[] = [
+    { kind: 'run', run: verifiedRun },
+    { kind: 'refusal', refusal: { kind: 'outage', message: 'no database', candidates: [], nextStep: null } },
+  ];
+  rig.state.ask = () => answers.shift() ?? { kind: 'run', run: verifiedRun };
+  rig.waiting.push(delivery(1, { subject: { kind: 'run', runId: 'run_4F6H8J0KMN' as RunId } }));
+  const running = rig.start();
+  await until(() => rig.outcomes.length === 1, 'the outage');
+  expect(rig.outcomes[0]?.outcome.kind).toBe('later');
+  expect(rig.shown).toEqual([]);
+  await rig.stop(running);
+});
+
+it('a picture that cannot be had now is shown later; one that the engine does not know is given up', async () => {
+  const rig = createRig();
+  const subject = { kind: 'picture', apiPath: '/x.png', fileName: 'x.png', altText: 'Console' } as const;
+  rig.state.download = () => {
+    throw new OutageError('the engine refused /x.png (HTTP 503)', { retryable: true });
+  };
+  rig.waiting.push(delivery(1, { subject }));
+  const running = rig.start();
+  await until(() => rig.outcomes.length === 1, 'the outage');
+  expect(rig.outcomes[0]?.outcome.kind).toBe('later');
+  rig.state.download = () => ({ kind: 'unknown', why: 'This run has no console picture.' });
+  rig.waiting.push(delivery(1, { subject, revision: 2 }));
+  await until(() => rig.outcomes.length === 2, 'the end');
+  expect(rig.outcomes[1]?.outcome).toEqual({ kind: 'undeliverable', error: 'This run has no console picture.' });
   await rig.stop(running);
 });
 
