@@ -4,10 +4,12 @@ import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import type { Role } from '../domain/access.ts';
 import { describeCauses, OutageError } from '../domain/outage.ts';
+import { importQuickly } from './quick-imports.ts';
 import { stateFolder } from './state-folder.ts';
 
 // A third of a start is compiling the same modules again; a program that was killed should be back soon.
 enableCompileCache();
+importQuickly();
 
 /** Starts Lifeboat's services and does what an administrator does at the engine's host. `dr` is the program for everybody else. */
 const program = new Command('lifeboat')
