@@ -28,11 +28,14 @@ type Deed = (attempt: number) => Promise<'asked' | 'told why not'>;
 
 export function peopleIn(workspace: SlackWorkspace): People {
   const ben = workspace.as('ben');
+  const ana = workspace.as('ana');
   const diary: string[] = [];
   const note = (words: string) => diary.push(`${new Date().toISOString()} ${words}`);
   const noteAnswer = (deed: string, acknowledged: Acknowledged) =>
     note(`${deed}: ${acknowledged === undefined ? 'no answer' : `taken after ${Math.round(acknowledged.ms)} ms`}`);
-  const answerCount = () => workspace.messages().filter((one) => one.visibleTo !== undefined && !one.isDeed).length;
+  const answersTo = ({ id }: { readonly id: string }) =>
+    workspace.messages().filter((one) => one.visibleTo === id && !one.isDeed).length;
+  const answerCount = () => answersTo(ana) + answersTo(ben);
   const isToldWhyNot = () => /Refused|cannot be reached/.test(ben.modal() ?? '');
   const insist = async (what: string, isSo: () => boolean, deed: Deed) => {
     const until = performance.now() + hangMs;
@@ -62,16 +65,25 @@ export function peopleIn(workspace: SlackWorkspace): People {
   const isSaid = (words: RegExp) => () => words.test(`${ben.reads(channel)}\n${ben.reads(direct)}`);
   return {
     diary,
-    asks: (machine, reason) =>
-      insist(
+    asks: async (machine, reason) => {
+      const waits = new RegExp(`Planned failover of ${machine} · waits for approval`);
+      const line = `/dr failover ${machine} --planned --reason "${reason}"`;
+      const answeredBefore = answersTo(ana);
+      let lineCount = 0;
+      await insist(
         `ana asked for ${machine}`,
-        isSaid(new RegExp(`Planned failover of ${machine} · waits for approval`)),
+        () => waits.test(ana.reads(channel)),
         async () => {
-          const line = `/dr failover ${machine} --planned --reason "${reason}"`;
-          noteAnswer(`ana types ${line}`, await workspace.as('ana').types(channel, line));
+          lineCount += 1;
+          noteAnswer(`ana types ${line}`, await ana.types(channel, line));
           return 'asked';
         },
-      ),
+      );
+      // What she typed before may still be at work: after the decision it would be another request.
+      await within(patienceMs, () => answersTo(ana) - answeredBefore >= lineCount);
+      const isThere = await within(hangMs, isSaid(waits));
+      if (!isThere) throw new Error(`nobody sees that ana asked for ${machine}\n${workspace.story()}`);
+    },
     approves: (machine, telephone) =>
       insist(
         `ben approved ${machine}`,
