@@ -48,7 +48,10 @@ export function findConnection(search: {
     .find((people) => namesIn(people).length > 0);
   if (folder === undefined) {
     const looked = search.stateFolders.map((state) => path.join(state, 'people')).join(' and ');
-    return { kind: 'absent', message: `No engine found (looked in ${looked}). Start one with \`npm start\`.` };
+    return {
+      kind: 'absent',
+      message: `No engine found (looked in ${looked}). Start one with \`npm start\`, or set LIFEBOAT_STATE to its folder.`,
+    };
   }
   const names = namesIn(folder);
   const wanted = search.person ?? (names.length === 1 ? names[0] : search.loginName);

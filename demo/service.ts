@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { endProcess, forgetProcess, markOf, rememberedProcess, rememberProcess } from './running-process.ts';
 
 export type ServiceSettings = {
@@ -78,8 +79,16 @@ function lastLogLine(settings: ServiceSettings): string {
   // Why a program ended on its own accord stands in its last lines, with the next step below.
   const reasonAt = lines.findLastIndex((line) => line.startsWith('lifeboat: '));
   const last = reasonAt >= lines.length - 3 && reasonAt >= 0 ? lines.slice(reasonAt) : lines.slice(-1);
-  return last
-    .map((line) => line.trim())
-    .join(' ')
-    .slice(0, 500);
+  return last.map(wordsOf).join(' ').slice(0, 500);
+}
+
+const logLine = z.object({ msg: z.string() });
+
+/** The programs log JSON; people read the words in it. */
+function wordsOf(line: string): string {
+  try {
+    return logLine.parse(JSON.parse(line)).msg;
+  } catch {
+    return line.trim(); // not of the log: what Node itself printed
+  }
 }

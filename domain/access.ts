@@ -33,8 +33,6 @@ export const roleNeeded = {
   unsnooze: 'operator',
   escalate: 'operator',
   mute: 'operator',
-  approve: 'approver',
-  reject: 'approver',
   /** Looking at a break-glass afterwards. */
   review: 'approver',
   threshold: 'admin',

@@ -255,7 +255,8 @@ function checkDisks({ machine, guest }: PlannedFailoverFacts): Check {
     return failed(name, `The source does not have ${missing.map((disk) => disk.key).join(', ')} any more.`);
   }
   const bytes = machine.disks.reduce((sum, disk) => sum + disk.sizeBytes, 0);
-  return ok(name, `All ${plural(machine.disks.length, 'disk')} of it are protected (${formatBytes(bytes)}).`);
+  const all = machine.disks.length === 1 ? 'Its one disk is' : `All ${machine.disks.length} disks of it are`;
+  return ok(name, `${all} protected (${formatBytes(bytes)}).`);
 }
 
 function checkTarget({ target }: PlannedFailoverFacts): Check {
@@ -306,8 +307,4 @@ function impactOf(facts: PlannedFailoverFacts, plan: PlannedFailoverPlan): strin
     `Point: the one taken after the shutdown${facts.lagMs === undefined ? '' : ` (newest now: ${formatDuration(facts.lagMs)} old)`}.`,
     `If a step fails before the target is up, ${machineName} on ${host} is started again.`,
   ];
-}
-
-function plural(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }

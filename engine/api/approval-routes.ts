@@ -60,10 +60,11 @@ export function approvalDepsOf(deps: Pick<ApiDeps, 'store' | 'heartbeatEveryMs' 
   return { store, heartbeatEveryMs, ...deps.approvals };
 }
 
+/** Whoever may look may try: with the request before us the refusal says what matters most, that it is one's own, or who may decide. */
 function addDecisions(router: Router, deps: ApiDeps, approvals: ApprovalDeps): void {
   const command = commandsOf(router, deps);
   command(
-    { url: chatRoutes.approve, summary: 'Approve a request of somebody else', needs: 'approve', body: approveBody },
+    { url: chatRoutes.approve, summary: 'Approve a request of somebody else', needs: 'look', body: approveBody },
     async ({ body, caller }) => {
       const { approval: approvalId, revision, digest8, code, reason } = body;
       const seen = { revision, digest8 };
@@ -79,7 +80,7 @@ function addDecisions(router: Router, deps: ApiDeps, approvals: ApprovalDeps): v
     },
   );
   command(
-    { url: chatRoutes.reject, summary: 'Reject a request of somebody else', needs: 'reject', body: rejectBody },
+    { url: chatRoutes.reject, summary: 'Reject a request of somebody else', needs: 'look', body: rejectBody },
     async ({ body, caller }) => {
       const { approval: approvalId, revision, digest8, reason } = body;
       const seen = { revision, digest8 };

@@ -72,7 +72,7 @@ export const voterAttacks: readonly Attack[] = [
   },
   {
     name: 'the role is taken away between the request and the click',
-    hears: /needs the role approver/,
+    hears: /not an approver for vm-/,
     attack: async ({ person, pending }) => {
       const approval = await pending();
       const grants = [{ role: 'operator', scope: everything }];
@@ -114,8 +114,8 @@ export const voterAttacks: readonly Attack[] = [
       ['dora', 'an approver of another machine', /not an approver for/],
       ['tess', 'an approver of a tag that the machine has not', /not an approver for/],
       ['max', 'an admin of another machine', /not an approver for/],
-      ['vera', 'a viewer', /needs the role approver/],
-      ['olaf', 'an operator', /needs the role approver/],
+      ['vera', 'a viewer', /not an approver for/],
+      ['olaf', 'an operator', /not an approver for/],
       ['nils', 'somebody without a role', /you have no role/],
     ] as const
   ).map(

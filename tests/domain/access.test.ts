@@ -34,10 +34,10 @@ describe('a role that counts for some machines', () => {
     ['pause', machine('VM-7'), false],
     // An approver is an operator too, where the tag is.
     ['pause', machine('vm-8', 'web'), true],
-    ['approve', machine('vm-8', 'db', 'web'), true],
-    ['approve', machine('vm-7'), false],
+    ['review', machine('vm-8', 'db', 'web'), true],
+    ['review', machine('vm-7'), false],
     // A machine that is called like the tag, and a tag that is called like the machine.
-    ['approve', machine('web'), false],
+    ['review', machine('web'), false],
     ['pause', machine('vm-8', 'vm-7'), false],
     ['look', machine('vm-9'), true],
     ['tag', machine('vm-7'), false],
@@ -47,7 +47,7 @@ describe('a role that counts for some machines', () => {
   });
 
   test('any grant will do as long as no machine is known; none is not enough', () => {
-    expect(isAllowed(held, 'approve')).toBe(true);
+    expect(isAllowed(held, 'review')).toBe(true);
     expect(isAllowed(held, 'person')).toBe(false);
   });
 

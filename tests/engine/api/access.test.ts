@@ -5,6 +5,7 @@ import { dayMs } from '../../../domain/units.ts';
 import { createCertificateAuthority } from '../../../engine/certificate-authority.ts';
 import { newId } from '../../../engine/store/new-id.ts';
 import { chatRoutes } from '../../../protocol/chat-api.ts';
+import { consoleRoutes } from '../../../protocol/console-api.ts';
 import { refusalBody, routes } from '../../../protocol/control-api.ts';
 import { startTestPostgres, type TestPostgres } from '../../fixtures/postgres.ts';
 import { type Answer, type Caller, startTestApi, type TestApi } from './api-fixture.ts';
@@ -45,17 +46,19 @@ function expectRefusalBody(answer: Answer): void {
   if (answer.status >= 400) expect(refusalBody.safeParse(answer.body).success).toBe(true);
 }
 const isAgentRoute = (url: string) => agentRoutes.includes(url);
-const isBotRoute = (url: string) => url.startsWith('/v1/bot/');
+const isBotRoute = (url: string) => url.startsWith('/v1/bot/') || url === consoleRoutes.signIn;
 const isPeopleRoute = (url: string) => !isAgentRoute(url) && !isBotRoute(url) && !openRoutes.includes(url);
-/** Also for somebody without a role: to know who they are here, and to become somebody. */
+/** Also for somebody without a role: to know who they are here, to become somebody, and to leave. */
 const isEverybodysRoute = (url: string) =>
-  [routes.whoami, chatRoutes.link, '/openapi.json'].some((each) => each === url);
+  [routes.whoami, chatRoutes.link, consoleRoutes.signOut, '/openapi.json'].some((each) => each === url);
 const only = (status: number, found: Record<string, number>) =>
   expect(Object.entries(found).filter(([, each]) => each !== status)).toEqual([]);
 
 test('the server has exactly the routes of the protocol, and its own description', () => {
   const served = [...new Set(api.routes.map(({ url }) => url))].sort();
-  expect(served).toEqual([...Object.values(routes), ...Object.values(chatRoutes), '/openapi.json'].sort());
+  expect(served).toEqual(
+    [...[routes, chatRoutes, consoleRoutes].flatMap((each): string[] => Object.values(each)), '/openapi.json'].sort(),
+  );
 });
 
 describe('every route but enrolment', () => {
@@ -117,7 +120,10 @@ test('an agent that nobody enrolled, and one whose host was enrolled again, are 
 test('a viewer may look and not act; somebody without a role may do neither: 403', async () => {
   const vera = await api.as({ kind: 'person', name: 'vera' });
   const ownOnly: readonly string[] = [chatRoutes.link, chatRoutes.authenticator];
-  only(403, await statuses(vera, (url) => url.startsWith('/v1/commands/') && !ownOnly.includes(url)));
+  // Who may decide is looked at with the request at hand, so that one's own is refused as that; see tests/attacks.
+  const decisions: readonly string[] = [chatRoutes.approve, chatRoutes.reject];
+  const open = [...ownOnly, ...decisions];
+  only(403, await statuses(vera, (url) => url.startsWith('/v1/commands/') && !open.includes(url)));
   expect((await vera.get(routes.machines)).status).toBe(200);
   const nobody = await api.as({ kind: 'person', name: 'nobody' });
   only(403, await statuses(nobody, (url) => isPeopleRoute(url) && !isEverybodysRoute(url)));
