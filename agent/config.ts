@@ -14,6 +14,8 @@ export const agentConfig = z.strictObject({
   stateFolder: absolutePath,
   /** As the enrolment token names this host. */
   hostName: machineName.default(() => hostname().slice(0, 63)),
+  /** Where this host stands, for people: hosts are shown by site. */
+  site: machineName.default('main'),
   engineUrl: z.url({ protocol: /^https$/ }),
   /** One-time; needed only until the host is enrolled. */
   enrolmentToken: z.string().max(2000).optional(),

@@ -9,7 +9,7 @@ export type HeartbeatDeps = {
   readonly client: Pick<ControlClient, 'heartbeat'>;
   readonly machines: AssignedMachines;
   readonly guests: () => Promise<GuestReport[]>;
-  readonly about: Pick<HeartbeatRequest, 'instanceId' | 'agentVersion' | 'hostName'>;
+  readonly about: Pick<HeartbeatRequest, 'instanceId' | 'agentVersion' | 'hostName' | 'siteName'>;
   readonly onAnswer: (answer: HeartbeatAnswer) => void;
   readonly monotonicMs: () => number;
   readonly random: () => number;

@@ -101,7 +101,7 @@ async function startAgent(config: AgentConfig, log: pino.Logger, firstIdentity: 
     client,
     machines,
     guests: discovery.reports,
-    about: { instanceId: randomUUID(), agentVersion: await version(), hostName: config.hostName },
+    about: await introduction(config),
     onAnswer: (answer) => {
       // The engine looked at its clock before we look at ours, so this is never more than the true difference.
       engineClockOffsetMs = answer.engineNowMs - Date.now();
@@ -122,6 +122,10 @@ async function startAgent(config: AgentConfig, log: pino.Logger, firstIdentity: 
       await Promise.all([sender.close(), client.close(), discovery.close()]);
     },
   };
+}
+
+async function introduction({ hostName, site }: AgentConfig) {
+  return { instanceId: randomUUID(), agentVersion: await version(), hostName, siteName: site };
 }
 
 /** Fault tests end the process exactly here: `LIFEBOAT_KILL_AT=agent/<boundary>`. */

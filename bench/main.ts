@@ -6,6 +6,7 @@ import { describeCauses } from '../domain/outage.ts';
 import { mebibyte } from '../domain/units.ts';
 import { localFileSource, secondsToMarker } from './boot.ts';
 import { runChatBench } from './chat/run-chat-bench.ts';
+import { type ConsoleBenchOptions, runConsoleBench } from './console/run-console-bench.ts';
 import { isInstalled } from './installed.ts';
 import { lifeboatContender, openLifeboat } from './lifeboat-contender.ts';
 import { openLifeboatSite } from './lifeboat-site.ts';
@@ -176,6 +177,16 @@ program
   .option('--stopped-seconds <count>', 'how long it goes on while the engine is stopped', Number, 10)
   .action(async (options: { seconds: number; stoppedSeconds: number }) => {
     process.exitCode = await runChatBench(options, { resultsFolder: join(benchFolder, 'results'), say });
+  });
+program
+  .command('console')
+  .description('Looks at a large site as the web console does; exits with 1 when a look takes the engine too long.')
+  .option('--machines <count>', 'protected machines', Number, 1000)
+  .option('--points <count>', 'recovery points of each', Number, 100)
+  .option('--drills <count>', 'drills of each', Number, 10)
+  .option('--looks <count>', 'how often it is looked', Number, 100)
+  .action(async (options: ConsoleBenchOptions) => {
+    process.exitCode = await runConsoleBench(options, { resultsFolder: join(benchFolder, 'results'), say });
   });
 
 try {

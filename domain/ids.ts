@@ -16,6 +16,7 @@ export const idPrefixes = {
   approval: 'apr',
   alert: 'alr',
   message: 'msg',
+  session: 'ses',
 } as const;
 
 export type IdKind = keyof typeof idPrefixes;
@@ -32,6 +33,8 @@ export type RequestId = Id<'request'>;
 export type ApprovalId = Id<'approval'>;
 export type AlertId = Id<'alert'>;
 export type MessageId = Id<'message'>;
+/** Of somebody who signed in at the web console; it may be shown, the session's token never. */
+export type SessionId = Id<'session'>;
 
 export const idBodyLength = 10;
 
@@ -46,9 +49,16 @@ export function idFromBytes<Kind extends IdKind>(kind: Kind, randomBytes: Uint8A
   return `${idPrefixes[kind]}_${body}` as Id<Kind>;
 }
 
+/** Made once: a look at a thousand machines checks some ten thousand ids. */
+const idPatterns = new Map<IdKind, RegExp>();
+
 /** The pattern that every id of a kind matches; used at the parse edges. */
 export function idPattern(kind: IdKind): RegExp {
-  return new RegExp(`^${idPrefixes[kind]}_[${crockford}]{${idBodyLength}}$`);
+  const known = idPatterns.get(kind);
+  if (known !== undefined) return known;
+  const pattern = new RegExp(`^${idPrefixes[kind]}_[${crockford}]{${idBodyLength}}$`);
+  idPatterns.set(kind, pattern);
+  return pattern;
 }
 
 /** True when the text is a well-formed id of that kind. */

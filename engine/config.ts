@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { readConfigFile } from '../protocol/config-file.ts';
+import { metricsConfig } from '../protocol/metrics-listener.ts';
 import { vaultLocation } from './vault/vault-location.ts';
 
 const absolutePath = z.string().startsWith('/', 'must be an absolute path');
@@ -20,6 +21,7 @@ export const engineConfig = z.strictObject({
   hypervisor: z.enum(['qemu', 'none']).default('qemu'),
   /** Gets a POST with JSON when nobody acknowledges a critical alert. */
   pagerUrl: z.url({ protocol: /^https?$/ }).optional(),
+  metrics: metricsConfig.optional(),
 });
 export type EngineConfig = z.infer<typeof engineConfig>;
 

@@ -3,14 +3,14 @@ import { lagMs } from '../domain/recovery-point.ts';
 import { type ReplicationHealth, replicationHealth } from '../domain/replication-health.ts';
 import { type AgentSilence, agentSilences } from './store/agents.ts';
 import { type Database, databaseNowMs } from './store/database.ts';
-import { listMachines, type MachineRecord } from './store/machines.ts';
-import { newestAvailablePoints, type PointRecord } from './store/points.ts';
+import { listMachineBriefs, type MachineBrief } from './store/machine-briefs.ts';
+import { newestAvailablePoints, type PointBrief } from './store/points.ts';
 import { ownThresholds } from './store/thresholds.ts';
 
 /** A machine with what follows from its newest point, its agent and the database's clock. */
 export type MachineWithHealth = {
-  readonly machine: MachineRecord;
-  readonly newestPoint: PointRecord | undefined;
+  readonly machine: MachineBrief;
+  readonly newestPoint: PointBrief | undefined;
   /** Undefined while there is no available point: unknown is never zero. */
   readonly lagMs: number | undefined;
   readonly agent: AgentSilence | undefined;
@@ -19,7 +19,7 @@ export type MachineWithHealth = {
 
 /** Every machine with its health at this moment. */
 export async function machinesWithHealth(db: Database, heartbeatEveryMs: number): Promise<MachineWithHealth[]> {
-  const machines = await listMachines(db);
+  const machines = await listMachineBriefs(db);
   const newest = await newestAvailablePoints(db);
   const thresholds = await ownThresholds(db);
   const agents = new Map((await agentSilences(db)).map((agent) => [agent.agentId, agent]));

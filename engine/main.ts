@@ -15,6 +15,7 @@ import {
   prepareInstallation,
   writeLocalCredentials,
 } from './installation.ts';
+import { servedMetrics } from './metrics/served-metrics.ts';
 import { verifyStepUp } from './people/authenticator.ts';
 import { prepareFirstAdmin } from './people/first-admin.ts';
 import { authenticatorKeyOf } from './people/sealed-secret.ts';
@@ -50,13 +51,14 @@ export async function runEngine(configFile: string): Promise<void> {
     onTrouble: (error) => log.warn(`database: ${describeCauses(error)}`),
   });
   await sayFirstAdmin(store, log);
+  const metrics = metricsOf(config, store, log);
   const target = createTarget(config, installation);
   const identity = identityDeps(config, installation, store);
   const executorId = await newExecutorId();
   const steps = { store, target, vault: installation.vault, executorId, boundary: killPoint, log, onFenced };
   const executor = await startExecutor({ ...steps, connectionString: config.databaseUrl });
   const workflow = createJobs({ store, target, boundary: killPoint, executor });
-  const approvals = approvalDeps({ target, executor, ...identity });
+  const approvals = approvalDeps({ target, executor, onStepUp: metrics.stepUp, ...identity });
   const points = createPointKeeper({
     store,
     vault: installation.vault,
@@ -76,7 +78,7 @@ export async function runEngine(configFile: string): Promise<void> {
   });
   const versions = await versionsOf(installation, target);
   const onError = (error: unknown) => log.error(`api: ${describeCauses(error)}`);
-  const parts = { store, points, workflow, approvals, versions, nowMs, onError };
+  const parts = { store, points, workflow, approvals, versions, nowMs, onError, onAnswered: metrics.answered };
   const { processServers, stateFolder } = config;
   const api = await createApi({ ...parts, ...identity, processServers, stateFolder, heartbeatEveryMs });
   const stopRenewal = renewCredentials({ config, installation, server: api.server, log, nowMs });
@@ -86,6 +88,7 @@ export async function runEngine(configFile: string): Promise<void> {
     (error) => log.warn(`machines at the target: ${describeCauses(error)}`),
   );
   const asked = terminationSignal();
+  await metrics.open();
   await api.listen(config.listen);
   log.info(`ready at ${config.url}, vault ${installation.vault.description}`);
   await asked;
@@ -93,11 +96,21 @@ export async function runEngine(configFile: string): Promise<void> {
   stopRenewal();
   await stopHealing();
   await api.close();
+  await metrics.close();
   await schedule.stop();
   await points.close();
   await executor.stop();
   await store.close();
   await installation.vault.close();
+}
+
+function metricsOf({ metrics }: EngineConfig, store: Store, log: Logger) {
+  return servedMetrics(metrics, {
+    store,
+    heartbeatEveryMs,
+    version: packageFile.version,
+    warn: (message) => log.warn(message),
+  });
 }
 
 /** Until an admin is known in chat each start says how to become it; `npm start` looks for this line. */
@@ -152,12 +165,17 @@ function approvalDeps(given: {
   readonly target: Target;
   readonly executor: Pick<Executor, 'start'>;
   readonly authenticatorKey: Buffer;
+  readonly onStepUp: (outcome: string) => void;
 }): ApiDeps['approvals'] {
   return {
     target: given.target,
     createApprovedRun,
     startRun: (runId) => startApprovedRun({ boundary: killPoint, executor: given.executor }, runId),
-    verifyStepUp: (db, proof) => verifyStepUp(given, db, proof),
+    verifyStepUp: async (db, proof) => {
+      const outcome = await verifyStepUp(given, db, proof);
+      given.onStepUp(outcome);
+      return outcome;
+    },
   };
 }
 

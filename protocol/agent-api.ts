@@ -73,6 +73,8 @@ export const heartbeatRequest = z.object({
   instanceId: z.string().uuid(),
   agentVersion: z.string().max(40),
   hostName: machineName,
+  /** Where the host stands; agents before this field say nothing. */
+  siteName: machineName.default('main'),
   guests: z.array(guestReport).max(1000),
   machines: z.array(replicationReport).max(1000),
   /** Ids of requests that the agent has carried out. */

@@ -79,9 +79,21 @@ export const machineView = z.object({
   availablePointCount: z.number().int(),
   sentBytesTotal: byteCount,
   drill: drillView.nullable(),
+  tags: z.array(z.string()),
+  /** The newest test failover that ended, whatever its end; null when there was none. */
+  lastDrill: z
+    .object({
+      runId: id<string>('run'),
+      atMs: z.number(),
+      isVerified: z.boolean(),
+      secondsToGuestUp: z.number().nullable(),
+    })
+    .nullable(),
 });
 export const hostView = z.object({
   name: machineName,
+  /** Where the host stands, as its agent's configuration says. Source: A4 */
+  siteName: machineName,
   agentVersion: z.string(),
   lastSeenMs: z.number().nullable(),
   certificateExpiresAtMs: z.number().nullable(),
@@ -189,6 +201,13 @@ export const testFailoverBody = z.object({
 });
 export const cleanupBody = z.object({ machine: z.string(), note: z.string().max(500).default('') });
 
+/** How long it took, measured in the newest ten runs of this kind and machine that succeeded. Milliseconds from the order to the guest being up. */
+export const measuredTimes = z.object({
+  medianMs: z.number(),
+  slowestMs: z.number(),
+  runCount: z.number().int().min(1),
+});
+
 /** What a test failover would do, decided before anything runs; `digest` is the SHA-256 of the plan. */
 export const planView = z.object({
   digest: z.string(),
@@ -201,6 +220,7 @@ export const planView = z.object({
   accelerator: z.string(),
   expiresAfterMs: z.number(),
   steps: z.array(z.string()),
+  measured: measuredTimes.nullable(),
 });
 /** What a planned failover would do, with its checks made now. */
 export const plannedFailoverPlanView = z.object({
@@ -218,6 +238,9 @@ export const plannedFailoverPlanView = z.object({
   impact: z.array(z.string()),
   checks: z.array(checkView),
   steps: z.array(z.string()),
+  measured: measuredTimes.nullable(),
+  /** The same of the machine's test failovers: what is known of a machine that was never failed over. */
+  measuredDrills: measuredTimes.nullable().optional(),
 });
 
 /** Every refusal of the API has this body; HTTP status 401, 403, 404, 409, 422 or 503. */
@@ -280,6 +303,7 @@ export type PointView = z.infer<typeof pointView>;
 export type DrillView = z.infer<typeof drillView>;
 export type MachineView = z.infer<typeof machineView>;
 export type HostView = z.infer<typeof hostView>;
+export type MeasuredTimes = z.infer<typeof measuredTimes>;
 export type RunView = z.infer<typeof runView>;
 export type EventView = z.infer<typeof eventView>;
 export type PlannedFailoverPlanView = z.infer<typeof plannedFailoverPlanView>;

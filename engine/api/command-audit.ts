@@ -17,9 +17,12 @@ const secretFields = new Set(['code']);
 /** Fields of command bodies that say what the command is about, in this order. */
 const targetFields = ['machine', 'approval', 'alert', 'name', 'topic'] as const;
 
-/** The person, with the chat user through whom they speak. */
-export function originOf(caller: Pick<Person, 'name' | 'via' | 'actor'> & { readonly isLinked?: boolean }): Origin {
-  const { name, via, actor } = caller;
+/** The person, with the chat user through whom they speak, or the session of the web console in which they do. */
+export function originOf(
+  caller: Pick<Person, 'name' | 'via' | 'actor' | 'session'> & { readonly isLinked?: boolean },
+): Origin {
+  const { name, via, actor, session } = caller;
+  if (session !== undefined) return { who: name, via: `${via}:${session}` };
   if (actor === undefined) return { who: name, via };
   // How somebody calls themselves in chat must not look like a person's name here.
   const who = caller.isLinked === false ? `${name} (in chat)` : name;

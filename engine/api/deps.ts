@@ -4,6 +4,8 @@ import type { ApprovalDeps } from '../approvals/deps.ts';
 import type { AuditAnchors } from '../audit-anchor.ts';
 import type { CertificateAuthority, IssuedKeyPair } from '../certificate-authority.ts';
 import type { EnrolmentDeps } from '../enrolment.ts';
+import type { recogniseSession } from '../people/console-session.ts';
+import type { redeemConsoleCode } from '../people/console-sign-in.ts';
 import type { PointKeeper } from '../recovery-points.ts';
 import type { Store } from '../store/open.ts';
 
@@ -41,11 +43,18 @@ export type WorkflowRefusal = {
 export type PlanOutcome = { readonly kind: 'plan'; readonly plan: PlanView } | WorkflowRefusal;
 export type StartOutcome = { readonly kind: 'started'; readonly runId: string } | WorkflowRefusal;
 
+export type ConsoleRules = {
+  readonly recogniseSession: typeof recogniseSession;
+  readonly redeemConsoleCode: typeof redeemConsoleCode;
+};
+
 export type ApiDeps = {
   readonly store: Store;
   readonly points: PointKeeper;
   readonly workflow: Workflow;
   readonly approvals: Omit<ApprovalDeps, 'store' | 'heartbeatEveryMs'>;
+  /** Other rules of the web console than ours; tests prove with broken ones that attacks are noticed. */
+  readonly console?: Partial<ConsoleRules>;
   readonly enrolment: EnrolmentDeps;
   readonly certificateAuthority: CertificateAuthority;
   /** Opens the secrets of authenticators; see people/sealed-secret.ts. */
@@ -66,4 +75,12 @@ export type ApiDeps = {
   readonly nowMs: () => number;
   /** Errors of our own that the caller was only told of in general words. */
   readonly onError: (error: unknown) => void;
+  /** For metrics: what was answered, by route. */
+  readonly onAnswered?: (request: {
+    readonly method: string;
+    /** Its pattern; undefined when there is no such route. */
+    readonly route: string | undefined;
+    readonly status: number;
+    readonly seconds: number;
+  }) => void;
 };

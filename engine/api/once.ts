@@ -16,7 +16,7 @@ type Command = {
   readonly key: string | undefined;
   readonly person: string;
   /** Whom the audit trail names; the person alone when left out. */
-  readonly caller?: Pick<Person, 'name' | 'via' | 'actor' | 'isLinked'>;
+  readonly caller?: Pick<Person, 'name' | 'via' | 'actor' | 'session' | 'isLinked'>;
   readonly url: string;
   readonly body: unknown;
 };

@@ -125,6 +125,12 @@ async function link(
   caller: Person,
   code: string | undefined,
 ): Promise<Reply<z.input<typeof linkAnswer>>> {
+  // A session is short; a chat user who is linked stays so, and a code of it signs in anew.
+  if (caller.session !== undefined) {
+    return refuse('refused', 'A session of the web console links nobody.', {
+      nextStep: 'Type `dr link` in a terminal: it gives a code for chat, or takes one.',
+    });
+  }
   const side: LinkSide =
     caller.actor === undefined ? { kind: 'person', person: caller.name } : { kind: 'chat', actor: caller.actor };
   const outcome = code === undefined ? await makeLinkCode(db, side) : await redeemLinkCode(db, side, code);

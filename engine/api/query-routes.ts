@@ -10,6 +10,7 @@ import {
   type MachineView,
   machineView,
   pointView,
+  type RunView,
   routes,
   runView,
   versionView,
@@ -35,6 +36,12 @@ const eventsQuery = z.object({
   after: z.coerce.number().int().min(0).default(0),
   waitMs: z.coerce.number().int().min(0).max(waitMsMax).default(0),
 });
+
+const runsQuery = z.object({
+  /** One machine; all of them if left out. */
+  machine: z.string().min(1).max(100).optional(),
+});
+const runsOfMachineMax = 50;
 
 /** What people may look at. */
 export function addQueryRoutes(router: Router, deps: ApiDeps): void {
@@ -85,9 +92,10 @@ function addRunRoutes(router: Router, deps: ApiDeps): void {
   router.add({
     ...look,
     url: routes.runs,
-    summary: 'The newest runs',
+    summary: 'The newest runs, of one machine or of all',
+    query: runsQuery,
     answer: z.array(runView),
-    handle: async () => answer(await store.read((db) => listRunViews(db))),
+    handle: ({ query }) => runsReply(store, query.machine),
   });
   router.add({
     ...look,
@@ -113,11 +121,21 @@ function addRunRoutes(router: Router, deps: ApiDeps): void {
   });
   router.add({
     ...look,
+    access: 'looker',
     url: routes.events,
     summary: 'Events after a number; waits for the first',
     query: eventsQuery,
     answer: z.array(eventView),
     handle: async ({ query, signal }) => answer(await eventsAfter(store, query, signal)),
+  });
+}
+
+async function runsReply(store: Store, machine: string | undefined): Promise<Reply<RunView[]>> {
+  if (machine === undefined) return answer(await store.read((db) => listRunViews(db)));
+  return store.read(async (db) => {
+    const found = await findByName(db, machine);
+    if (found.kind === 'refusal') return found;
+    return answer(found.kind === 'guest' ? [] : await listRunViews(db, runsOfMachineMax, found.machine.name));
   });
 }
 
@@ -171,14 +189,20 @@ async function eventsAfter(
   }
 }
 
-async function pictureReply(stateFolder: string, file: string | null | undefined): Promise<Reply<Buffer>> {
-  const none = refuse('unknown-target', 'This run has no console picture.');
-  if (!file) return none;
+/** The picture's real path; undefined when there is none. */
+export async function findPicture(stateFolder: string, file: string | null | undefined): Promise<string | undefined> {
+  if (!file) return undefined;
   const folder = await realpath(stateFolder);
   // A picture that is gone is the same to people as none.
   const real = await realpath(file).catch(() => undefined);
   // The path is of our own making; should a row ever say something else, nothing outside the state folder is read.
-  if (real === undefined || !real.startsWith(folder + path.sep)) return none;
+  return real?.startsWith(folder + path.sep) ? real : undefined;
+}
+
+async function pictureReply(stateFolder: string, file: string | null | undefined): Promise<Reply<Buffer>> {
+  const none = refuse('unknown-target', 'This run has no console picture.');
+  const real = await findPicture(stateFolder, file);
+  if (real === undefined) return none;
   const handle = await open(real, 'r').catch((cause: unknown) => {
     throw new OutageError(`read the console picture ${real}`, { cause, retryable: true });
   });

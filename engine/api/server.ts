@@ -10,11 +10,14 @@ import { addAuditRoutes } from './audit-routes.ts';
 import { authenticate } from './authentication.ts';
 import { addBotRoutes, addChannelRoutes } from './bot-routes.ts';
 import { addCommandRoutes } from './command-routes.ts';
+import { addConsoleRoutes } from './console-routes.ts';
 import type { ApiDeps } from './deps.ts';
 import { openApiOf } from './openapi.ts';
+import { addOverviewRoutes } from './overview-routes.ts';
 import { addPeopleRoutes } from './people-routes.ts';
 import { addQueryRoutes } from './query-routes.ts';
 import { answer, refuse } from './reply.ts';
+import { addReportRoutes } from './report-routes.ts';
 import { createRouter, type Router, refusalOf } from './route.ts';
 
 /** The largest body: a heartbeat with a thousand guests of many disks. */
@@ -52,6 +55,9 @@ export function createApi(
   app.addHook('onRoute', ({ method, url }) => {
     for (const one of [method].flat()) served.push({ method: one, url });
   });
+  app.addHook('onResponse', async ({ method, routeOptions }, { statusCode, elapsedTime }) =>
+    deps.onAnswered?.({ method, route: routeOptions.url, status: statusCode, seconds: elapsedTime / 1000 }),
+  );
   const router = createRouter(app, deps);
   addRoutes(router, deps, limits);
   router.add({
@@ -105,6 +111,9 @@ function addRoutes(router: Router, deps: ApiDeps, limits: { readonly commands: T
   addAgentRoutes(router, deps);
   addQueryRoutes(router, deps);
   addPeopleRoutes(router, deps);
+  addConsoleRoutes(router, deps);
+  addOverviewRoutes(router, deps);
+  addReportRoutes(router, deps);
   addAuditRoutes(router, deps);
   const inOrder = inTurn(router, createTurns('the commands before it', limits.commands));
   addCommandRoutes(inOrder, deps);

@@ -1,24 +1,44 @@
 import type { ApprovalView } from '../../protocol/chat-api.ts';
-import { type ApprovalRecord, findApproval, listApprovals } from '../store/approvals.ts';
+import {
+  type ApprovalRecord,
+  approvalsOfRuns,
+  currentApprovals,
+  findApproval,
+  listApprovals,
+} from '../store/approvals.ts';
 import type { Database } from '../store/database.ts';
-import { eligibleFor } from './eligible.ts';
+import { eligibleForEach } from './eligible.ts';
 
 /** An approval as people are shown it, as it is now; undefined when there is none of this id. */
 export async function approvalViewOf(db: Database, id: string): Promise<ApprovalView | undefined> {
   const approval = await findApproval(db, id);
-  return approval && viewOf(db, approval);
+  return approval && (await viewsOf(db, [approval]))[0];
 }
 
 /** The open ones first, then the newest. */
 export async function approvalViews(db: Database): Promise<ApprovalView[]> {
-  const views: ApprovalView[] = [];
-  for (const approval of await listApprovals(db)) views.push(await viewOf(db, approval));
-  return views;
+  return viewsOf(db, await listApprovals(db));
 }
 
-async function viewOf(db: Database, approval: ApprovalRecord): Promise<ApprovalView> {
-  const isOpen = approval.state === 'pending' || approval.state === 'approved';
-  const eligible = isOpen ? await eligibleFor(db, approval) : [];
+/** The open ones, and those that ended within a time. */
+export async function currentApprovalViews(db: Database, endedWithinMs: number): Promise<ApprovalView[]> {
+  return viewsOf(db, await currentApprovals(db, endedWithinMs));
+}
+
+/** What let these runs run, by run. */
+export async function approvalViewsOfRuns(db: Database, runIds: readonly string[]): Promise<Map<string, ApprovalView>> {
+  const views = await viewsOf(db, await approvalsOfRuns(db, runIds));
+  return new Map(views.flatMap((view) => (view.runId === null ? [] : [[view.runId, view]])));
+}
+
+async function viewsOf(db: Database, approvals: readonly ApprovalRecord[]): Promise<ApprovalView[]> {
+  const waiting = approvals.filter(({ state }) => state === 'pending' || state === 'approved');
+  const eligible = await eligibleForEach(db, waiting);
+  const eligibleOf = new Map(waiting.map(({ id }, index) => [id, eligible[index]]));
+  return approvals.map((approval) => viewOf(approval, eligibleOf.get(approval.id) ?? []));
+}
+
+function viewOf(approval: ApprovalRecord, eligible: readonly string[]): ApprovalView {
   return {
     id: approval.id,
     revision: approval.revision,

@@ -3,6 +3,7 @@ import { invariant } from '../../domain/invariant.ts';
 import type { PlannedFailoverPlanView } from '../../protocol/control-api.ts';
 import type { Database } from '../store/database.ts';
 import { findMachine } from '../store/machines.ts';
+import { measuredRuns } from '../store/measured-runs.ts';
 import { newestAvailablePoint, pointViewOf } from '../store/points.ts';
 import { type ApprovalDeps, type ApprovalRefusal, refused } from './deps.ts';
 import { eligibleFor } from './eligible.ts';
@@ -29,8 +30,8 @@ export async function dryRunFailover(
 
 async function planView(db: Database, planned: PlannedProposal, person: string): Promise<PlannedFailoverPlanView> {
   const { plan, proposal, facts } = planned;
-  const { machineName, target, vmName, network, accelerator, shutdownLimitMs, steps } = plan;
-  const newest = await newestAvailablePoint(db, plan.machineId);
+  const { machineId, machineName, target, vmName, network, accelerator, shutdownLimitMs, steps } = plan;
+  const newest = await newestAvailablePoint(db, machineId);
   const eligible = await eligibleFor(db, { operation: proposal.operation, machineName });
   return {
     ...{ machineName, target, vmName, network, accelerator, shutdownLimitMs },
@@ -42,5 +43,7 @@ async function planView(db: Database, planned: PlannedProposal, person: string):
     impact: proposal.shown.impact,
     checks: proposal.shown.checks,
     steps: [...steps],
+    measured: await measuredRuns(db, { machineId, kind: 'planned-failover' }),
+    measuredDrills: await measuredRuns(db, { machineId, kind: 'test-failover' }),
   };
 }

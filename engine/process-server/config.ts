@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { OutageError } from '../../domain/outage.ts';
 import { readConfigFile } from '../../protocol/config-file.ts';
+import { metricsConfig } from '../../protocol/metrics-listener.ts';
 import { vaultLocation } from '../vault/vault-location.ts';
 
 const absolutePath = z.string().startsWith('/', 'must be an absolute path');
@@ -33,6 +34,7 @@ export const processServerConfig = z.strictObject({
       connectionsMax: z.number().int().min(1).max(100_000).default(2000),
     })
     .prefault({}),
+  metrics: metricsConfig.optional(),
 });
 export type ProcessServerConfig = z.infer<typeof processServerConfig>;
 

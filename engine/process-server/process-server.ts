@@ -16,6 +16,7 @@ import { grantHeader } from '../../protocol/replication-grant.ts';
 import { callerOf } from '../tls.ts';
 import type { Vault } from '../vault/vault.ts';
 import { type Admitted, admit, type Refused, refused } from './admission.ts';
+import type { Observe, ProcessServerEvent } from './observer.ts';
 import { type BodyMemory, createBodyMemory, readBody } from './request-body.ts';
 import { batchFrom, type SegmentHead, segmentHead } from './segment.ts';
 
@@ -43,10 +44,18 @@ export type ProcessServerDeps = {
   readonly limits: ProcessServerLimits;
   readonly nowMs: () => number;
   readonly log: ProcessServerLog;
+  /** For metrics. */
+  readonly observe?: Observe;
 };
 
 type Answer =
-  | { readonly kind: 'json'; readonly status: number; readonly body: unknown; readonly retryAfterSeconds?: number }
+  | {
+      readonly kind: 'json';
+      readonly status: number;
+      readonly body: unknown;
+      readonly retryAfterSeconds?: number;
+      readonly problem?: ChangeStreamProblem['kind'];
+    }
   | { readonly kind: 'bytes'; readonly body: Buffer };
 
 /**
@@ -84,6 +93,7 @@ async function respond(context: Context, request: IncomingMessage, response: Ser
     answer = answerTo(error);
     context.deps.log.warn({ url: request.url, err: error }, 'a request failed');
   }
+  context.deps.observe?.(answered(request, answer));
   // What is left of a refused body is read and thrown away, so that the agent reads the answer instead of a reset.
   if (!request.readableEnded) {
     response.setHeader('connection', 'close');
@@ -98,6 +108,15 @@ async function respond(context: Context, request: IncomingMessage, response: Ser
   if (answer.retryAfterSeconds !== undefined) response.setHeader('retry-after', answer.retryAfterSeconds);
   response.writeHead(answer.status, { 'content-type': 'application/json' });
   response.end(JSON.stringify(answer.body));
+}
+
+function answered({ url = '/' }: IncomingMessage, answer: Answer): ProcessServerEvent {
+  const path = url.split('?', 1)[0] ?? '';
+  const [, , asked] = diskRoutePattern.exec(path) ?? [];
+  const known = (['position', 'digests', 'segments'] as const).find((one) => one === asked);
+  const what = known ?? (path === changeStreamRoutes.health ? 'health' : 'unknown');
+  const isJson = answer.kind === 'json';
+  return { kind: 'answered', what, status: isJson ? answer.status : 200, problem: isJson ? answer.problem : undefined };
 }
 
 async function handle(context: Context, request: IncomingMessage): Promise<Answer> {
@@ -151,11 +170,14 @@ async function putSegment(context: Context, request: IncomingMessage, admitted: 
     const message = `The process server holds ${context.memory.usedBytes()} bytes of segments already; send again soon.`;
     return { ...toAnswer(refused(503, 'busy', message)), retryAfterSeconds: 1 };
   }
+  const { observe } = context.deps;
+  observe?.({ kind: 'segment-begun', lengthBytes: head.lengthBytes });
   try {
     await readBody(request, body);
     return await append(context.deps, { body, head, admitted });
   } finally {
     context.memory.giveBack(body);
+    observe?.({ kind: 'segment-done' });
   }
 }
 
@@ -170,17 +192,24 @@ async function append(
   };
   const made = batchFrom(put.body, put.head, put.admitted);
   if (made.kind === 'refused') return refuse(made);
+  const beganAtMs = performance.now();
   const outcome = await deps.vault.append(diskId, made.batch);
   switch (outcome.kind) {
     case 'appended':
     case 'already-there':
+      deps.observe?.({
+        kind: 'appended',
+        outcome: outcome.kind,
+        storedBytes: outcome.kind === 'appended' ? outcome.storedBytes : 0,
+        seconds: (performance.now() - beganAtMs) / 1000,
+      });
       return { kind: 'json', status: 200, body: { kind: outcome.kind, position: outcome.position } };
     case 'position-mismatch': {
       if (isFenced(outcome.position, put.admitted)) return toAnswer(fenced(outcome.position, put.admitted));
       const { epoch, sequence } = outcome.position;
       const message = `The disk is at sequence ${sequence} of epoch ${epoch}, not where this segment begins.`;
       const body: ChangeStreamProblem = { kind: 'position-mismatch', message, position: outcome.position };
-      return { kind: 'json', status: 409, body };
+      return { kind: 'json', status: 409, body, problem: body.kind };
     }
     case 'content-mismatch':
       return refuse(refused(422, 'bad-content', mismatchMessage));
@@ -192,7 +221,7 @@ async function append(
 const mismatchMessage = `The body does not hold what ${contentDigestHeader} names: it was changed on its way.`;
 
 function toAnswer(refusal: Refused): Answer & { kind: 'json' } {
-  return { kind: 'json', status: refusal.status, body: refusal.problem };
+  return { kind: 'json', status: refusal.status, body: refusal.problem, problem: refusal.problem.kind };
 }
 
 function answerTo(error: unknown): Answer {

@@ -1,6 +1,8 @@
 import { and, asc, eq, isNull, notInArray, sql } from 'drizzle-orm';
+import { z } from 'zod';
 import type { AgentId } from '../../domain/ids.ts';
 import type { GuestReport } from '../../protocol/agent-api.ts';
+import { id } from '../../protocol/api-fields.ts';
 import type { HostView } from '../../protocol/control-api.ts';
 import type { MachineHardware } from '../../protocol/point-manifest.ts';
 import type { Database } from './database.ts';
@@ -28,14 +30,19 @@ export type InstanceOutcome =
  */
 export async function noteHeartbeat(
   db: Database,
-  beat: { readonly agentId: AgentId; readonly instanceId: string; readonly agentVersion: string },
+  beat: {
+    readonly agentId: AgentId;
+    readonly instanceId: string;
+    readonly agentVersion: string;
+    readonly siteName: string;
+  },
 ): Promise<InstanceOutcome> {
   const mine = and(eq(agents.id, beat.agentId), isNull(agents.revokedAt));
   const [row] = await db.select().from(agents).where(mine).for('update');
   if (row === undefined) return { kind: 'unknown-agent' };
   const { hostName } = row;
   if (row.refusedInstanceId === beat.instanceId) return { kind: 'second-instance', hostName };
-  const heard = { agentVersion: beat.agentVersion, lastSeenAt: sql`now()` };
+  const heard = { agentVersion: beat.agentVersion, siteName: beat.siteName, lastSeenAt: sql`now()` };
   if (row.instanceId === beat.instanceId) {
     await db.update(agents).set(heard).where(mine);
     return { kind: 'accepted', hostName };
@@ -88,6 +95,33 @@ export type GuestRecord = {
   readonly unsupported: string | null;
 };
 
+/** A guest as it is shown. */
+export type GuestBrief = Omit<GuestRecord, 'hardware'>;
+
+const briefSchema = z.object({
+  agentId: id<AgentId>('agent'),
+  hostName: z.string(),
+  name: z.string(),
+  kind: rowSchemas.guestKind,
+  tracking: z.string(),
+  disks: rowSchemas.guestDisks,
+  unsupported: z.string().nullable(),
+});
+
+/** The same guests as `listGuests`, without what only a protected machine needs. One value for each: there may be thousands. */
+export async function listGuestBriefs(db: Database): Promise<GuestBrief[]> {
+  const rows = await db
+    .select({
+      brief: sql<unknown>`json_build_object('agentId', ${guests.agentId}, 'hostName', ${agents.hostName}, 'name', ${guests.name},
+        'kind', ${guests.kind}, 'tracking', ${guests.tracking}, 'disks', ${guests.disks}, 'unsupported', ${guests.unsupported})`,
+    })
+    .from(guests)
+    .innerJoin(agents, eq(guests.agentId, agents.id))
+    .where(isNull(agents.revokedAt))
+    .orderBy(asc(guests.name), asc(agents.hostName));
+  return rows.map((row) => briefSchema.parse(row.brief));
+}
+
 /** All guests of all hosts whose agent is not revoked, by name. */
 export async function listGuests(db: Database): Promise<GuestRecord[]> {
   const rows = await db
@@ -109,15 +143,16 @@ export async function listGuests(db: Database): Promise<GuestRecord[]> {
 }
 
 /** Hosts as people are shown them. */
-export async function listHostViews(db: Database): Promise<HostView[]> {
+export async function listHostViews(db: Database, known?: readonly GuestBrief[]): Promise<HostView[]> {
   const rows = await db.select().from(agents).where(isNull(agents.revokedAt)).orderBy(asc(agents.hostName));
-  const inventory = await listGuests(db);
+  const inventory = Map.groupBy(known ?? (await listGuestBriefs(db)), (guest) => guest.agentId as string);
   return rows.map((row) => ({
     name: row.hostName,
+    siteName: row.siteName,
     agentVersion: row.agentVersion,
     lastSeenMs: row.lastSeenAt?.getTime() ?? null,
     certificateExpiresAtMs: row.certificateExpiresAt.getTime(),
-    guestNames: inventory.filter((guest) => guest.agentId === row.id).map((guest) => guest.name),
+    guestNames: (inventory.get(row.id) ?? []).map((guest) => guest.name),
   }));
 }
 

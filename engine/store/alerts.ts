@@ -78,6 +78,17 @@ export async function listAlertViews(db: Database, limit = 200): Promise<AlertVi
   return rows.map((row) => viewOf(recordOf(row)));
 }
 
+/** Those that are not over, newest first. */
+export async function openAlertViews(db: Database, limit = 500): Promise<AlertView[]> {
+  const rows = await db
+    .select()
+    .from(alerts)
+    .where(ne(alerts.state, 'recovered'))
+    .orderBy(desc(alerts.openedAt), desc(alerts.id))
+    .limit(limit);
+  return rows.map((row) => viewOf(recordOf(row)));
+}
+
 /** What a muted alert is muted for is said in its words. */
 function viewOf(record: AlertRecord): AlertView {
   const muted = record.state === 'muted' ? ` Muted: ${record.muteWhy ?? ''}` : '';

@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, getTableColumns, inArray, lte, or, sql } from 'drizzle-orm';
+import { and, asc, desc, eq, getTableColumns, inArray, lte, or, type SQL, sql } from 'drizzle-orm';
 import type { z } from 'zod';
 import { type Approval, type ApprovalState, openStates } from '../../domain/approval.ts';
 import { type ApprovalId, isId, type MachineId, type RunId } from '../../domain/ids.ts';
@@ -100,6 +100,19 @@ export async function listApprovals(db: Database, limit = 100): Promise<Approval
   const ids = rows.map((row) => row.id);
   const found = ids.length === 0 ? [] : await approvalsWhere(db, inArray(approvals.id, ids));
   return ids.flatMap((id) => found.filter((approval) => approval.id === id));
+}
+
+/** The open ones, and those that ended within a time, the newest first. */
+export async function currentApprovals(db: Database, endedWithinMs: number): Promise<ApprovalRecord[]> {
+  const endedAt = sql`greatest(${approvals.requestedAt}, ${approvals.decidedAt}, ${runs.finishedAt})`;
+  const hasJustEnded = sql`${endedAt} > clock_timestamp() - make_interval(secs => ${endedWithinMs / 1000})`;
+  const found = await approvalsWhere(db, sql`(${isOpen()} or ${hasJustEnded})`);
+  return found.sort((a, b) => b.requestedAtMs - a.requestedAtMs || (a.id < b.id ? 1 : -1));
+}
+
+/** The approvals that let these runs run. */
+export async function approvalsOfRuns(db: Database, runIds: readonly string[]): Promise<ApprovalRecord[]> {
+  return runIds.length === 0 ? [] : approvalsWhere(db, inArray(runs.id, [...runIds]));
 }
 
 /** Approvals whose time is over, or has come; by the database's clock. */
@@ -209,7 +222,7 @@ function isOpen() {
   return sql<boolean>`(${approvals.state} in (${sql.raw(openStates.map((state) => `'${state}'`).join(', '))}))`;
 }
 
-async function approvalsWhere(db: Database, condition: ReturnType<typeof eq>): Promise<ApprovalRecord[]> {
+async function approvalsWhere(db: Database, condition: SQL): Promise<ApprovalRecord[]> {
   const rows = await db
     .select({ ...getTableColumns(approvals), runId: runs.id })
     .from(approvals)
@@ -222,7 +235,8 @@ async function approvalsWhere(db: Database, condition: ReturnType<typeof eq>): P
     .from(approvalVotes)
     .where(inArray(approvalVotes.approvalId, ids))
     .orderBy(asc(approvalVotes.at));
-  return rows.map((row) => approvalOf(row, votes.filter((vote) => vote.approvalId === row.id).map(voteOf)));
+  const votesOf = Map.groupBy(votes, (vote) => vote.approvalId);
+  return rows.map((row) => approvalOf(row, (votesOf.get(row.id) ?? []).map(voteOf)));
 }
 
 function voteOf(row: typeof approvalVotes.$inferSelect): ApprovalView['votes'][number] {

@@ -9,7 +9,8 @@ export type CodeMaker =
   | ({ readonly kind: 'chat'; readonly displayName: string } & ChatUser);
 
 export type FoundCode =
-  | { readonly kind: 'good'; readonly maker: CodeMaker }
+  /** `isSetUp`: the engine made it for its first admin. */
+  | { readonly kind: 'good'; readonly maker: CodeMaker; readonly isSetUp: boolean }
   | { readonly kind: 'unknown' }
   | { readonly kind: 'used' }
   | { readonly kind: 'expired' };
@@ -51,11 +52,11 @@ export async function lockLinkCode(db: Database, codeHash: string): Promise<Foun
   if (row === undefined) return { kind: 'unknown' };
   if (row.code.usedAt !== null) return { kind: 'used' };
   if (row.isExpired) return { kind: 'expired' };
-  const { person, surface, tenant, user, displayName } = row.code;
-  if (person !== null) return { kind: 'good', maker: { kind: 'person', person } };
+  const { person, surface, tenant, user, displayName, isSetUp } = row.code;
+  if (person !== null) return { kind: 'good', maker: { kind: 'person', person }, isSetUp };
   // The table's CHECKs: a code without a person has all three of these.
   if ((surface !== 'slack' && surface !== 'teams') || tenant === null || user === null) return { kind: 'unknown' };
-  return { kind: 'good', maker: { kind: 'chat', surface, tenant, user, displayName } };
+  return { kind: 'good', maker: { kind: 'chat', surface, tenant, user, displayName }, isSetUp };
 }
 
 export async function burnLinkCode(db: Database, codeHash: string): Promise<void> {

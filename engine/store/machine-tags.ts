@@ -1,18 +1,28 @@
-import { and, asc, eq, inArray } from 'drizzle-orm';
+import { and, eq, inArray, type SQL, sql } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { machineTags } from './people-schema.ts';
 
 /** The tags of these machines, by machine; one without tags is left out. */
 export async function tagsOfMachines(db: Database, names: readonly string[]): Promise<Map<string, string[]>> {
-  const tags = new Map<string, string[]>();
-  if (names.length === 0) return tags;
+  if (names.length === 0) return new Map();
+  return tagsWhere(db, inArray(machineTags.machineName, [...names]));
+}
+
+/** All tags that there are, by machine. */
+export function allMachineTags(db: Database): Promise<Map<string, string[]>> {
+  return tagsWhere(db, undefined);
+}
+
+async function tagsWhere(db: Database, condition: SQL | undefined): Promise<Map<string, string[]>> {
   const rows = await db
-    .select()
+    .select({
+      name: machineTags.machineName,
+      tags: sql<string[]>`json_agg(${machineTags.tag} order by ${machineTags.tag})`,
+    })
     .from(machineTags)
-    .where(inArray(machineTags.machineName, [...names]))
-    .orderBy(asc(machineTags.tag));
-  for (const { machineName, tag } of rows) tags.set(machineName, [...(tags.get(machineName) ?? []), tag]);
-  return tags;
+    .where(condition)
+    .groupBy(machineTags.machineName);
+  return new Map(rows.map(({ name, tags }) => [name, tags]));
 }
 
 /** The machine's tags, in order. */

@@ -113,7 +113,8 @@ async function machinesWhere(db: Database, condition: ReturnType<typeof eq> | un
   if (rows.length === 0) return [];
   const ids = rows.map((row) => row.id);
   const diskRows = await db.select().from(disks).where(inArray(disks.machineId, ids)).orderBy(asc(disks.bootOrder));
-  return rows.map((row) => machineOf(row, diskRows.filter((disk) => disk.machineId === row.id).map(diskOf)));
+  const disksOf = Map.groupBy(diskRows, (disk) => disk.machineId);
+  return rows.map((row) => machineOf(row, (disksOf.get(row.id) ?? []).map(diskOf)));
 }
 
 type MachineRow = typeof protectedMachines.$inferSelect & { policy: ReplicationPolicy; isPaused: boolean };

@@ -1,6 +1,7 @@
 import { and, asc, eq, inArray, isNull, sql } from 'drizzle-orm';
 import { coversAll, type Grant } from '../../domain/access.ts';
 import { type GrantView, grantView, type PersonView } from '../../protocol/chat-api.ts';
+import { endSessionsOf } from './console-sessions.ts';
 import type { Database } from './database.ts';
 import { lockInTransaction } from './database.ts';
 import { tagsOfMachines } from './machine-tags.ts';
@@ -40,10 +41,22 @@ export async function eligibleApprovers(
   machineNames: readonly string[],
   role: 'approver' | 'admin' = 'approver',
 ): Promise<string[]> {
-  const tags = await tagsOfMachines(db, machineNames);
-  const machines = machineNames.map((name) => ({ name, tags: tags.get(name) ?? [] }));
-  const held = await activeGrants(db);
-  return [...held].filter(([, each]) => coversAll(each, role, machines)).map(([person]) => person);
+  const [persons] = await eligiblePersons(db, [{ machineNames, role }]);
+  return persons ?? [];
+}
+
+/** The same of many questions at once, in their order. */
+export async function eligiblePersons(
+  db: Database,
+  asked: readonly { readonly machineNames: readonly string[]; readonly role: 'approver' | 'admin' }[],
+): Promise<string[][]> {
+  if (asked.length === 0) return [];
+  const tags = await tagsOfMachines(db, [...new Set(asked.flatMap(({ machineNames }) => machineNames))]);
+  const held = [...(await activeGrants(db))];
+  return asked.map(({ machineNames, role }) => {
+    const machines = machineNames.map((name) => ({ name, tags: tags.get(name) ?? [] }));
+    return held.filter(([, each]) => coversAll(each, role, machines)).map(([person]) => person);
+  });
 }
 
 async function activeGrants(db: Database): Promise<Map<string, Grant[]>> {
@@ -136,7 +149,9 @@ export async function setGrants(db: Database, person: string, next: readonly Gra
   await db.insert(grants).values(rows).onConflictDoNothing();
 }
 
+/** Disabling ends the person's sessions at the web console too: they do not come back with the person. */
 export async function setDisabled(db: Database, person: string, isDisabled: boolean): Promise<void> {
+  if (isDisabled) await endSessionsOf(db, person, 'disabled');
   await db
     .update(persons)
     .set({ disabledAt: isDisabled ? sql`coalesce(${persons.disabledAt}, now())` : null })

@@ -1,9 +1,10 @@
-import { and, asc, count, desc, eq, inArray, notExists, sql } from 'drizzle-orm';
+import { and, asc, count, desc, eq, getTableColumns, inArray, notExists, sql } from 'drizzle-orm';
+import { z } from 'zod';
 import type { MachineId, RecoveryPointId } from '../../domain/ids.ts';
 import { invariant } from '../../domain/invariant.ts';
 import type { RecoveryPoint } from '../../domain/recovery-point.ts';
 import type { AnnouncePointRequest } from '../../protocol/agent-api.ts';
-import type { PointView } from '../../protocol/control-api.ts';
+import { type PointView, pointView } from '../../protocol/control-api.ts';
 import type { PointManifest } from '../../protocol/point-manifest.ts';
 import type { Database } from './database.ts';
 import { newId } from './new-id.ts';
@@ -214,14 +215,31 @@ export async function newestAvailablePoint(db: Database, machineId: MachineId): 
   return row && pointOf(row);
 }
 
+/** A point without what only its manifest needs. */
+export type PointBrief = Pick<PointRecord, 'id' | 'kind' | 'state' | 'takenAtMs' | 'reason' | 'epoch'>;
+
+const briefSchema = pointView.extend({ epoch: z.number().int() });
+
 /** The newest point of each machine that can be failed over to. */
-export async function newestAvailablePoints(db: Database): Promise<Map<string, PointRecord>> {
-  const rows = await db
-    .selectDistinctOn([recoveryPoints.machineId])
+export async function newestAvailablePoints(db: Database): Promise<Map<string, PointBrief>> {
+  const { id, kind, state, takenAt, reason, epoch } = getTableColumns(recoveryPoints);
+  const newest = db
+    .select({
+      point:
+        sql<unknown>`json_build_object('id', ${id}, 'kind', ${kind}, 'state', ${state}, 'reason', ${reason}, 'epoch', ${epoch},
+        'takenAtMs', round(extract(epoch from ${takenAt}) * 1000))`.as('point'),
+    })
     .from(recoveryPoints)
-    .where(eq(recoveryPoints.state, 'available'))
-    .orderBy(recoveryPoints.machineId, desc(recoveryPoints.takenAt), desc(recoveryPoints.announced));
-  return new Map(rows.map((row) => [row.machineId, pointOf(row)]));
+    .where(and(eq(recoveryPoints.machineId, protectedMachines.id), eq(recoveryPoints.state, 'available')))
+    .orderBy(desc(recoveryPoints.takenAt), desc(recoveryPoints.announced))
+    .limit(1)
+    .as('newest');
+  // For each machine one look into the index: its older points are not read.
+  const rows = await db
+    .select({ machineId: protectedMachines.id, point: newest.point })
+    .from(protectedMachines)
+    .innerJoinLateral(newest, sql`true`);
+  return new Map(rows.map(({ machineId, point }) => [machineId, briefSchema.parse(point)]));
 }
 
 /** How many points of each machine can be failed over to. */
@@ -235,7 +253,7 @@ export async function availableCounts(db: Database): Promise<Map<string, number>
 }
 
 /** A point as people are shown it. */
-export function pointViewOf(point: PointRecord): PointView {
+export function pointViewOf(point: PointView): PointView {
   const { id, kind, state, takenAtMs, reason } = point;
   return { id, kind, state, takenAtMs, reason };
 }

@@ -175,9 +175,21 @@ export async function countEffects(db: Database, runId: string): Promise<number>
   return db.$count(effects, eq(effects.runId, runId));
 }
 
-/** The newest runs first. */
-export async function listRunViews(db: Database, limit = 100): Promise<RunView[]> {
-  const rows = await selectRuns(db).orderBy(desc(runs.startedAt), desc(runs.id)).limit(limit);
+/** The newest runs first, of one machine or of all. */
+export async function listRunViews(db: Database, limit = 100, machineName?: string): Promise<RunView[]> {
+  const rows = await selectRuns(db)
+    .where(machineName === undefined ? undefined : eq(protectedMachines.name, machineName))
+    .orderBy(desc(runs.startedAt), desc(runs.id))
+    .limit(limit);
+  return runViews(db, rows.map(runOf));
+}
+
+/** Those that are active, and the newest ones; newest first. */
+export async function currentRunViews(db: Database, newestCount: number): Promise<RunView[]> {
+  const newest = db.select({ id: runs.id }).from(runs).orderBy(desc(runs.startedAt), desc(runs.id)).limit(newestCount);
+  const rows = await selectRuns(db)
+    .where(or(eq(runs.state, 'active'), inArray(runs.id, newest)))
+    .orderBy(desc(runs.startedAt), desc(runs.id));
   return runViews(db, rows.map(runOf));
 }
 
@@ -186,10 +198,12 @@ export async function findRunView(db: Database, id: string): Promise<RunView | u
   return run && (await runViews(db, [run]))[0];
 }
 
-async function runViews(db: Database, records: readonly RunRecord[]): Promise<RunView[]> {
+/** These runs with their steps, in the same order. */
+export async function runViews(db: Database, records: readonly RunRecord[]): Promise<RunView[]> {
   if (records.length === 0) return [];
   const ids = records.map((run) => run.id);
   const steps = await db.select().from(runSteps).where(inArray(runSteps.runId, ids)).orderBy(asc(runSteps.position));
+  const stepsOf = Map.groupBy(steps, (step) => step.runId);
   return records.map((run) => ({
     id: run.id,
     kind: run.kind,
@@ -201,7 +215,7 @@ async function runViews(db: Database, records: readonly RunRecord[]): Promise<Ru
     failure: run.failure,
     result: run.result,
     approvalId: run.approvalId,
-    steps: steps.filter((step) => step.runId === run.id).map(stepViewOf),
+    steps: (stepsOf.get(run.id) ?? []).map(stepViewOf),
   }));
 }
 
@@ -215,7 +229,8 @@ function stepViewOf(step: typeof runSteps.$inferSelect): RunView['steps'][number
   };
 }
 
-function selectRuns(db: Database) {
+/** What `runOf` reads; conditions may name the machine's columns too. */
+export function selectRuns(db: Database) {
   return db
     .select({ ...getTableColumns(runs), machineName: protectedMachines.name })
     .from(runs)
@@ -223,7 +238,7 @@ function selectRuns(db: Database) {
     .$dynamic();
 }
 
-function runOf(row: typeof runs.$inferSelect & { machineName: string }): RunRecord {
+export function runOf(row: typeof runs.$inferSelect & { machineName: string }): RunRecord {
   return {
     id: idOf('run', row.id),
     kind: rowSchemas.runKind.parse(row.kind),

@@ -38,6 +38,8 @@ export const agents = pgTable(
   {
     id: text().primaryKey(),
     hostName: text('host_name').notNull(),
+    /** Where the host stands, as its agent's configuration says. Source: A4 */
+    siteName: text('site_name').notNull().default('main'),
     agentVersion: text('agent_version').notNull().default(''),
     certificateFingerprint: text('certificate_fingerprint').notNull(),
     certificateExpiresAt: instant('certificate_expires_at').notNull(),
@@ -262,6 +264,10 @@ export const recoveryPoints = pgTable(
     unique('recovery_points_capture').on(table.machineId, table.captureId),
     unique('recovery_points_number').on(table.machineId, table.number),
     index('recovery_points_machine').on(table.machineId, table.takenAt),
+    // The newest of each machine, and how many there are, without reading the points themselves.
+    index('recovery_points_available')
+      .on(table.machineId, table.takenAt, table.announced)
+      .where(sql`${table.state} = 'available'`),
     check('recovery_points_kind', oneOf(table.kind, ['crash-consistent', 'application-consistent'])),
     check('recovery_points_state', oneOf(table.state, pointStates)),
     check('recovery_points_epoch', sql`${table.epoch} >= 1`),
@@ -309,6 +315,8 @@ export const runs = pgTable(
     check('runs_failure', sql`(${table.state} = 'failed') = (${table.failure} is not null)`),
     check('runs_result', sql`${table.result} is null or ${table.state} = 'succeeded'`),
     uniqueIndex('runs_one_active').on(table.machineId).where(sql`${table.state} = 'active'`),
+    index('runs_of_machine').on(table.machineId, table.startedAt),
+    index('runs_started').on(table.startedAt),
   ],
 );
 

@@ -2,8 +2,9 @@ import { eq, sql } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import { wrongTries } from './people-schema.ts';
 
-const triesMax = 5;
-const waitMinutes = 15;
+/** So many wrong tries within so long, and then none is taken for as long. */
+export type TryLimits = { readonly triesMax: number; readonly waitSeconds: number };
+const oneGuesser: TryLimits = { triesMax: 5, waitSeconds: 15 * 60 };
 
 /**
  * Whether this guesser may try now. Their tries come one after the other until the transaction ends, so that guesses at the same
@@ -21,9 +22,10 @@ export async function mayTry(db: Database, guesser: string): Promise<boolean> {
   return row?.isLocked === false;
 }
 
-/** Counts a wrong try; the fifth one within a quarter of an hour begins the wait. */
-export async function noteWrongTry(db: Database, guesser: string): Promise<void> {
-  const wait = sql.raw(`interval '${waitMinutes} minutes'`);
+/** Counts a wrong try; unless it is said otherwise, the fifth one within a quarter of an hour begins the wait. */
+export async function noteWrongTry(db: Database, guesser: string, limits = oneGuesser): Promise<void> {
+  const { triesMax, waitSeconds } = limits;
+  const wait = sql.raw(`interval '${waitSeconds} seconds'`);
   // After a pause as long as the wait the count begins anew.
   const count = sql`case when ${wrongTries.lastAt} < clock_timestamp() - ${wait} then 1 else ${wrongTries.count} + 1 end`;
   await db

@@ -8,12 +8,13 @@ import { isId } from '../../domain/ids.ts';
 import { invariant } from '../../domain/invariant.ts';
 import { OutageError } from '../../domain/outage.ts';
 import { admit, type DrillState } from '../../domain/protected-machine.ts';
-import type { PlanView } from '../../protocol/control-api.ts';
+import type { MeasuredTimes, PlanView } from '../../protocol/control-api.ts';
 import type { StartOutcome, Workflow, WorkflowRefusal } from '../api/deps.ts';
 import type { Database } from '../store/database.ts';
 import { type DrillRecord, openDrillOf, setDrill } from '../store/drills.ts';
 import { appendEvent } from '../store/events.ts';
 import { findMachineByName, type MachineRecord } from '../store/machines.ts';
+import { measuredRuns } from '../store/measured-runs.ts';
 import { findPoint, listPoints, newestAvailablePoint, type PointRecord, unsettledPoints } from '../store/points.ts';
 import { type CreateRunOutcome, createRun, findRunByKey, type RunRecord } from '../store/runs.ts';
 import type { Target, TargetDescription } from '../target/target.ts';
@@ -34,8 +35,13 @@ export function createJobs(deps: JobDeps): Workflow {
       const target = await usableTarget(deps.target);
       if (target.kind === 'refused') return target;
       const nowMs = await deps.store.nowMs();
-      const decision = await deps.store.read((db) => decideTestFailover(db, target.description, request));
-      return decision.kind === 'refused' ? refusal(decision) : { kind: 'plan', plan: planView(decision.plan, nowMs) };
+      return deps.store.read(async (db) => {
+        const decision = await decideTestFailover(db, target.description, request);
+        if (decision.kind === 'refused') return refusal(decision);
+        const { plan } = decision;
+        const measured = await measuredRuns(db, { machineId: plan.machineId, kind: 'test-failover' });
+        return { kind: 'plan', plan: planView(plan, measured, nowMs) };
+      });
     },
 
     async startTestFailover(request) {
@@ -173,7 +179,7 @@ async function usableTarget(target: Target): Promise<Usable> {
   }
 }
 
-function planView(plan: TestFailoverPlan, nowMs: number): PlanView {
+function planView(plan: TestFailoverPlan, measured: MeasuredTimes | null, nowMs: number): PlanView {
   const { machineName, target, vmName, network, accelerator, expiresAfterMs } = plan;
   return {
     ...{ machineName, target, vmName, network, accelerator, expiresAfterMs },
@@ -181,6 +187,7 @@ function planView(plan: TestFailoverPlan, nowMs: number): PlanView {
     point: { ...plan.point, state: 'available' },
     pointAgeMs: Math.max(0, nowMs - plan.point.takenAtMs),
     steps: [...plan.steps],
+    measured,
   };
 }
 

@@ -19,15 +19,15 @@ describe('the configuration', () => {
   test('needs three fields and knows the rest', async () => {
     write({ stateFolder: folder, engineUrl: 'https://engine', guestFolder: '/run/guests' });
     const config = await readAgentConfig(file);
-    expect(config).toMatchObject({ spoolBytesMax: 4 * 1024 ** 3, images: [] });
+    expect(config).toMatchObject({ spoolBytesMax: 4 * 1024 ** 3, images: [], site: 'main' });
     expect(config.hostName.length).toBeGreaterThan(0);
   });
 
   test('that is wrong is said with file, field and next step', async () => {
-    write({ stateFolder: 'here', engineUrl: 'http://engine', images: [{ name: 'a b', paths: [] }], typo: 1 });
+    write({ stateFolder: 'here', engineUrl: 'http://engine', site: '', images: [{ name: 'a b', paths: [] }], typo: 1 });
     const error = await readAgentConfig(file).catch((caught: unknown) => caught);
     expect(String(error)).toMatch(
-      /agent\.json is wrong: stateFolder: must be an absolute path; engineUrl: .*; images\.0\.name/,
+      /agent\.json is wrong: stateFolder: must be an absolute path; site: .*; engineUrl: .*; images\.0\.name/,
     );
     expect(String(error)).toMatch(/typo/);
     writeFileSync(file, '{');

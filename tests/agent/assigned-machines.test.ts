@@ -116,7 +116,12 @@ test('heartbeats go on while the engine is away, and a fence stops every machine
     },
     machines: { ...machines, tryAgain: () => triedAgainAt.push(beats.length) },
     guests: () => Promise.resolve([]),
-    about: { instanceId: '572fc7ff-1f03-49ab-b3c5-30a665b8e20c', agentVersion: '0', hostName: 'host' },
+    about: {
+      instanceId: '572fc7ff-1f03-49ab-b3c5-30a665b8e20c',
+      agentVersion: '0',
+      hostName: 'host',
+      siteName: 'main',
+    },
     onAnswer: () => undefined,
     monotonicMs: () => performance.now(),
     random: () => 0.99,

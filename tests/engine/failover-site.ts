@@ -147,7 +147,7 @@ async function startAgent(site: Site, store: Store, where: { socketPath: string;
   const deps = { store, heartbeatEveryMs: 100, processServers: [url], grantKey: site.grantKey };
   const beats = runHeartbeats({
     ...{ ...clock, machines, wakeup, log: noLog, signal: stopping.signal, onAnswer: () => undefined },
-    about: { instanceId: randomUUID(), agentVersion: 'test', hostName },
+    about: { instanceId: randomUUID(), agentVersion: 'test', hostName, siteName: 'main' },
     guests: async () => {
       const [tracking, disks, hardware] = await Promise.all([tracker.describe(), tracker.disks(), tracker.hardware()]);
       return [{ name: 'vm-7', kind: tracker.kind, tracking, disks: [...disks], hardware }];

@@ -211,6 +211,7 @@ export function heartbeatOf(
     instanceId: more.instanceId ?? randomUUID(),
     agentVersion: '0.1.0',
     hostName: 'host-1',
+    siteName: 'main',
     guests,
     machines: more.machines ?? [],
     doneRequests: more.doneRequests ?? [],

@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readProcessServerConfig } from '../../../engine/process-server/config.ts';
+import { readExposition, sampleValue } from '../../fixtures/exposition.ts';
 import { createSite, type Site } from './replication-site.ts';
 
 let site: Site;
@@ -31,6 +32,14 @@ beforeAll(async () => {
 });
 afterAll(() => site.close());
 
+async function freePort(): Promise<number> {
+  const other = createServer();
+  await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+  const address = other.address();
+  await new Promise((resolve) => other.close(resolve));
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
 function start(content: unknown) {
   const file = join(site.folder, 'process-server.json');
   writeFileSync(file, JSON.stringify(content));
@@ -48,9 +57,12 @@ function start(content: unknown) {
   return { child, ended, listening: listening.promise, log: () => log };
 }
 
-test('it starts from its configuration and stops when asked', async () => {
-  const server = start(config);
+test('it starts from its configuration, is measured, and stops when asked', async () => {
+  const port = await freePort();
+  const server = start({ ...config, metrics: { port } });
   await server.listening;
+  const seen = readExposition(await (await fetch(`http://127.0.0.1:${port}/metrics`)).text());
+  expect(sampleValue(seen, 'lifeboat_build_info', { program: 'process-server' })).toBe(1);
   server.child.kill('SIGTERM');
   expect(await server.ended).toBe(0);
   expect(server.log()).toMatch(/the process server has stopped/);

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { type AgentIdentity, identityFrom } from '../../../agent/identity.ts';
 import { type AgentId, type DiskId, idFromBytes, type MachineId } from '../../../domain/ids.ts';
 import { createCertificateAuthority } from '../../../engine/certificate-authority.ts';
+import type { Observe } from '../../../engine/process-server/observer.ts';
 import {
   createProcessServer,
   type ProcessServerLimits,
@@ -53,6 +54,7 @@ export async function createSite() {
         limits: options.limits ?? processServerLimitsDefault,
         nowMs: Date.now,
         log: { info: () => undefined, warn: options.onWarn ?? (() => undefined) },
+        ...(options.observe && { observe: options.observe }),
       });
       await new Promise<void>((resolve) => server.listen(options.port ?? 0, '127.0.0.1', resolve));
       started.push({ server, vault: ownVault as OpenVault });
@@ -87,6 +89,7 @@ type ServerOptions = {
   limits: ProcessServerLimits;
   port: number;
   onWarn: (fields: object, message: string) => void;
+  observe: Observe;
 };
 
 async function openVaultAgain(folder: string, keys: VaultKeys): Promise<OpenVault> {

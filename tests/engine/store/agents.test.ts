@@ -80,7 +80,7 @@ test('a host that is enrolled again keeps its machines, and its old agent is tur
 test('a restarted agent is welcome at once; of two with one certificate the second is refused from when both were heard', async () => {
   const agentId = await enrol('host-1');
   const beat = async (instanceId: string) =>
-    (await store.write((db) => noteHeartbeat(db, { agentId, instanceId, agentVersion: '1' }))).kind;
+    (await store.write((db) => noteHeartbeat(db, { agentId, instanceId, agentVersion: '1', siteName: 'main' }))).kind;
   const [a, b, c] = [randomUUID(), randomUUID(), randomUUID()];
   expect([await beat(a), await beat(a)]).toEqual(['accepted', 'accepted']);
   expect([await beat(b), await beat(b)]).toEqual(['accepted', 'accepted']);
@@ -98,9 +98,11 @@ test('the inventory is what was reported last, and an agent that was never heard
   expect(await store.read(agentSilences)).toEqual([{ agentId, hostName: 'host-1', silentMs: undefined }]);
   await store.write((db) => saveGuests(db, agentId, [guest('vm-7'), guest('vm-8'), guest('vm-8')]));
   await store.write((db) => saveGuests(db, agentId, [guest('vm-8'), guest('vm-9')]));
-  await store.write((db) => noteHeartbeat(db, { agentId, instanceId: randomUUID(), agentVersion: '2' }));
+  await store.write((db) =>
+    noteHeartbeat(db, { agentId, instanceId: randomUUID(), agentVersion: '2', siteName: 'lisbon' }),
+  );
   const [host] = await store.read(listHostViews);
-  expect(host).toMatchObject({ name: 'host-1', agentVersion: '2', guestNames: ['vm-8', 'vm-9'] });
+  expect(host).toMatchObject({ name: 'host-1', siteName: 'lisbon', agentVersion: '2', guestNames: ['vm-8', 'vm-9'] });
   const [silence] = await store.read(agentSilences);
   expect(silence?.silentMs).toBeLessThan(10_000);
   await store.write((db) => saveGuests(db, agentId, []));

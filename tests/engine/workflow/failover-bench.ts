@@ -163,7 +163,7 @@ async function playAgent({ store, folder, machine, source, signal }: Play): Prom
   const instanceId = randomUUID();
   while (!signal.aborted) {
     await store.write(async (db) => {
-      await noteHeartbeat(db, { agentId, instanceId, agentVersion: 'test' });
+      await noteHeartbeat(db, { agentId, instanceId, agentVersion: 'test', siteName: 'main' });
       const now = await findMachine(db, machineId);
       if (source.manner === 'silent' || now === undefined) return;
       for (const request of await outstandingRequests(db, [machineId])) {

@@ -1,0 +1,104 @@
+import { z } from 'zod';
+import { alertView, approvalView, personName, surfaceView } from './chat-api.ts';
+import { hostView, machineView, runView, versionView } from './control-api.ts';
+
+/**
+ * What the web console adds to the control API: who looks at it, the whole site at a glance, and reports.
+ * Times are epoch milliseconds by the database's clock. Source: A4, A6, A12; issue 4
+ */
+
+// ── who looks ──────────────────────────────────────────────────────────────────────────────────────────────
+/** Header of a bot's request on behalf of somebody who signed in at its web console: the session's token. The engine, not the bot, knows whose it is. */
+export const sessionHeader = 'lifeboat-session';
+
+/** A one-time link to the console, good for minutes. `url` is null while no console has said where it is. */
+export const signInLinkAnswer = z.object({
+  url: z.url().nullable(),
+  code: z.string(),
+  expiresAtMs: z.number(),
+});
+export const signInBody = z.object({
+  /** Of a link, of `dr link`, or the first admin's set-up code. */
+  code: z.string().min(1).max(200),
+  /** Where the browser is, for the audit trail and for counting wrong tries. */
+  address: z.string().max(100).default(''),
+});
+export const signInAnswer = z.object({
+  /** 256 random bits; the engine keeps its hash only. */
+  token: z.string(),
+  person: personName,
+  /** However busy the session is. */
+  expiresAtMs: z.number(),
+  /** It ends earlier when nothing is asked for so long. */
+  idleLimitMs: z.number(),
+});
+export const signOutBody = z.object({
+  /** Every session of this person, also in other browsers. */
+  isEverywhere: z.boolean().default(false),
+});
+/** The bot says at its start, and every minute, where its console is reached. */
+export const consoleAddressBody = z.object({ url: z.url({ protocol: /^https$/ }) });
+
+// ── the site at a glance ───────────────────────────────────────────────────────────────────────────────────
+export const overviewView = z.object({
+  /** The database's clock at the moment of this look. */
+  atMs: z.number(),
+  hosts: z.array(hostView),
+  machines: z.array(machineView),
+  /** Active ones, and the newest fifty. */
+  runs: z.array(runView),
+  /** Open ones, and those that ended in the last hour. */
+  approvals: z.array(approvalView),
+  /** Not recovered yet. */
+  alerts: z.array(alertView),
+  surfaces: z.array(surfaceView),
+  versions: versionView,
+  /** The number of the newest event that is in it. */
+  eventNumber: z.number().int(),
+});
+
+// ── reports ────────────────────────────────────────────────────────────────────────────────────────────────
+export const reportQuery = z.object({
+  /** One machine; all of them if left out. */
+  machine: z.string().max(100).optional(),
+  fromMs: z.coerce.number().int().min(0),
+  toMs: z.coerce.number().int().min(0),
+});
+export const reportView = z.object({
+  machineName: z.string().nullable(),
+  fromMs: z.number(),
+  toMs: z.number(),
+  madeAtMs: z.number(),
+  madeBy: z.string(),
+  summary: z.object({
+    machineCount: z.number().int(),
+    drillCount: z.number().int(),
+    verifiedDrillCount: z.number().int(),
+    failoverCount: z.number().int(),
+    failedRunCount: z.number().int(),
+    /** Machines of the report that are protected and had no verified drill in the period. */
+    machinesWithoutDrill: z.array(z.string()),
+    /** Over all drills and failovers that succeeded; null when there were none. */
+    rpoMs: z.object({ medianMs: z.number(), worstMs: z.number() }).nullable(),
+    rtoMs: z.object({ medianMs: z.number(), worstMs: z.number() }).nullable(),
+  }),
+  /** Oldest first, at most 500; `isCut` says that there were more. */
+  runs: z.array(z.object({ run: runView, approval: approvalView.nullable(), hasPicture: z.boolean() })),
+  isCut: z.boolean(),
+  /** The audit trail at the moment of the report: whoever keeps the report can prove later that nothing before it was changed. */
+  audit: z.object({ headDigest: z.string(), headNumber: z.number().int(), isChainWhole: z.boolean() }),
+});
+
+export const consoleRoutes = {
+  signInLink: '/v1/console/links',
+  signIn: '/v1/console/sessions',
+  signOut: '/v1/console/sign-out',
+  consoleAddress: '/v1/bot/console',
+  overview: '/v1/overview',
+  report: '/v1/report',
+} as const;
+
+export type SignInLinkAnswer = z.infer<typeof signInLinkAnswer>;
+export type SignInAnswer = z.infer<typeof signInAnswer>;
+export type OverviewView = z.infer<typeof overviewView>;
+export type ReportView = z.infer<typeof reportView>;
