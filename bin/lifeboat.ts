@@ -24,12 +24,13 @@ program
   .command('demo')
   .description('run a whole site on this machine: database, engine, process server, vault, two guests, one agent')
   .option('--once', 'run one test failover of vm-7, print what happened, and end')
+  .option('--serve', 'keep running without a prompt until Ctrl-C; the web console and `dr` are the ways in')
   .option('--slack-fake', 'show the conversation in a Slack workspace on this host: ana asks, ben approves')
   .addOption(state())
-  .action(async (options: { once?: boolean; slackFake?: boolean; state?: string }) => {
+  .action(async (options: { once?: boolean; serve?: boolean; slackFake?: boolean; state?: string }) => {
     const { runDemo } = await import('../demo/main.ts');
-    const { once = false, slackFake = false } = options;
-    process.exitCode = await runDemo({ stateFolder: stateFolder(options.state), once, slackFake });
+    const { once = false, serve = false, slackFake = false } = options;
+    process.exitCode = await runDemo({ stateFolder: stateFolder(options.state), once, serve, slackFake });
   });
 
 for (const role of ['engine', 'process-server', 'agent', 'watchdog'] as const) {

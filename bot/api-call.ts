@@ -20,6 +20,7 @@ import type {
   thresholdBody,
   withdrawBody,
 } from '../protocol/chat-api.ts';
+import type { SignInLinkAnswer, signOutBody } from '../protocol/console-api.ts';
 import type {
   bookmarkBody,
   CommandAnswer,
@@ -50,7 +51,8 @@ export type ApiQuery =
   | { readonly kind: 'machine'; readonly name: string }
   | { readonly kind: 'points'; readonly machine: string }
   | { readonly kind: 'hosts' }
-  | { readonly kind: 'runs' }
+  /** The newest ones, of one machine or of all. */
+  | { readonly kind: 'runs'; readonly machine?: string }
   | { readonly kind: 'run'; readonly id: string }
   | { readonly kind: 'people' }
   | { readonly kind: 'approvals' }
@@ -87,7 +89,10 @@ export type ApiOrder =
   | Order<'link', typeof linkBody>
   | Order<'authenticator', typeof authenticatorBody>
   | Order<'person', typeof personBody>
-  | Order<'tag', typeof tagBody>;
+  | Order<'tag', typeof tagBody>
+  /** A one-time link to the web console. */
+  | { readonly kind: 'signInLink'; readonly body: Record<string, never> }
+  | Order<'signOut', typeof signOutBody>;
 
 export type ApiCall = ApiQuery | ApiOrder;
 
@@ -111,5 +116,6 @@ export type ApiAnswer =
   | { readonly kind: 'surfaces'; readonly surfaces: readonly SurfaceView[] }
   | { readonly kind: 'link'; readonly link: LinkAnswer }
   | { readonly kind: 'authenticator'; readonly authenticator: AuthenticatorAnswer }
+  | { readonly kind: 'signInLink'; readonly link: SignInLinkAnswer }
   | { readonly kind: 'order'; readonly answer: CommandAnswer }
   | { readonly kind: 'refusal'; readonly refusal: RefusalBody };

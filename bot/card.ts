@@ -18,6 +18,8 @@ export type Card = {
   readonly table?: Table;
   readonly sections?: readonly Section[];
   readonly picture?: Picture;
+  /** A page of this installation, to be opened. Renderers draw nothing but `https:` addresses, whole. */
+  readonly link?: Link;
   /** A command to copy, without `/dr`; the renderer puts what its platform needs before it. */
   readonly copyLine?: string;
   readonly buttons?: readonly Button[];
@@ -42,6 +44,7 @@ export type Picture = {
   readonly apiPath: string;
   readonly altText: string;
 };
+export type Link = { readonly label: string; readonly url: string };
 export type Button = {
   readonly label: string;
   /** The command that a click runs, as if typed by who clicked. */
@@ -67,8 +70,14 @@ export const cardLimits = {
   buttonCount: 5,
   buttonLabelLength: 75,
   buttonLineLength: 2000,
+  addressLength: 2000,
   totalLength: 12_000,
 } as const;
+
+/** The link's address when a renderer may draw it: of a web page, and in one piece. */
+export function addressOf({ link }: Card): string | undefined {
+  return link !== undefined && /^https:\/\/[\x21-\x7e]+$/.test(link.url) ? link.url : undefined;
+}
 
 /** Every limit that the card breaks, in words; empty for a card that all platforms take. */
 export function brokenLimits(card: Card): string[] {
@@ -80,6 +89,7 @@ export function brokenLimits(card: Card): string[] {
     [(table?.rows.length ?? 0) <= cardLimits.tableRowCount, 'rows of the table'],
     [(table?.columns.length ?? 0) <= cardLimits.tableColumnCount, 'columns of the table'],
     [text.every((paragraph) => paragraph.length <= cardLimits.paragraphLength), 'length of a paragraph'],
+    [(card.link?.url.length ?? 0) <= cardLimits.addressLength, 'length of the link'],
     [buttons.length <= cardLimits.buttonCount, 'number of buttons'],
     [buttons.every((button) => button.label.length <= cardLimits.buttonLabelLength), 'length of a button'],
     [buttons.every((button) => button.line.length <= cardLimits.buttonLineLength), 'line of a button'],

@@ -5,7 +5,7 @@ import type { ApiAnswer, ApiCall } from './api-call.ts';
 import type { ReplyFile } from './audit-file.ts';
 import type { Card } from './card.ts';
 import { parseLine } from './chat-command.ts';
-import type { Command } from './command.ts';
+import type { Command, ParsedLine } from './command.ts';
 import { type Decision, decide, type Reply } from './conversation/decide.ts';
 import { type FormFacts, formFor } from './conversation/forms.ts';
 import { outageCard, refusalCard } from './conversation/plain-cards.ts';
@@ -14,19 +14,23 @@ import type { EngineClient } from './engine-client.ts';
 import type { Form } from './form.ts';
 import { formatCommand } from './format-command.ts';
 import { gatherAnswers } from './gather-answers.ts';
+import { type ObserveLine, watchLine } from './observed-line.ts';
 import { filesOf } from './reply-files.ts';
 
 export type { ReplyFile } from './audit-file.ts';
 
 export type ChatLineDeps = {
   readonly engine: Pick<EngineClient, 'ask'>;
-  readonly actor: ChatActor;
-  /** Where the line was written. */
-  readonly place: ChatPlace;
+  /** For whom the bot speaks: a chat user, or who holds a session of the web console. */
+  readonly speaker: { readonly actor: ChatActor } | { readonly session: string };
+  /** Where the line was written; undefined on the web, where nothing is delivered to. */
+  readonly place?: ChatPlace;
   /** Makes idempotency keys. The first one of a line should come from the platform's event, so that the same event sent twice is done once. */
   readonly newKey: () => string;
   readonly nowMs: () => number;
   readonly signal?: AbortSignal;
+  /** For metrics. */
+  readonly observe?: ObserveLine | undefined;
 };
 
 /**
@@ -39,6 +43,8 @@ export type ChatReply = {
   readonly cards: readonly Card[];
   readonly form?: Form;
   readonly follow?: { readonly topic: string };
+  /** The topic that it changed: shown wherever it is followed; a page that is open can show it here too. */
+  readonly about?: string;
   readonly files?: readonly ReplyFile[];
 };
 
@@ -47,29 +53,40 @@ export type ChatReply = {
  * Never waits for a run. Never throws for an engine that is away: the card says so.
  */
 export async function executeChatLine(line: string, deps: ChatLineDeps): Promise<ChatReply> {
-  const decision = decide(parseLine(line), { nowMs: deps.nowMs(), place: deps.place });
+  const parsed = parseLine(line);
+  const watched = watchLine(parsed, deps.engine, deps.observe);
   try {
-    switch (decision.kind) {
-      case 'reply':
-        return { cards: decision.reply.cards };
-      case 'form':
-        return await openForm(decision, deps);
-      case 'ask':
-        return await carryOut(decision, deps);
-      default:
-        return decision satisfies never;
-    }
+    const reply = await replyTo(parsed, { ...deps, engine: watched.engine });
+    watched.replied(reply);
+    return reply;
   } catch (error) {
-    if (!(error instanceof OutageError)) throw error;
+    const isOutage = error instanceof OutageError;
+    watched.failed(isOutage ? 'outage' : 'error');
+    if (!isOutage) throw error;
     return { cards: [outageCard(error)] };
+  }
+}
+
+async function replyTo(parsed: ParsedLine, deps: ChatLineDeps): Promise<ChatReply> {
+  const { place } = deps;
+  const decision = decide(parsed, { nowMs: deps.nowMs(), ...(place !== undefined && { place }) });
+  switch (decision.kind) {
+    case 'reply':
+      return { cards: decision.reply.cards };
+    case 'form':
+      return openForm(decision, deps);
+    case 'ask':
+      return carryOut(decision, deps);
+    default:
+      return decision satisfies never;
   }
 }
 
 /** Only orders take keys: the first of a line is always the same one, whatever was asked before it. */
 function askEngine(call: ApiCall, deps: ChatLineDeps): Promise<ApiAnswer> {
-  const { actor, signal } = deps;
+  const { speaker, signal } = deps;
   return deps.engine.ask(call, {
-    actor,
+    ...speaker,
     ...('body' in call && { idempotencyKey: deps.newKey() }),
     ...(signal !== undefined && { signal }),
   });
@@ -127,7 +144,10 @@ async function stepUp(
 function inChat(command: Command, reply: Reply): ChatReply {
   const { follow } = reply;
   const isDecision = ['approve', 'reject', 'withdraw', 'review'].includes(command.verb);
-  if (isDecision) return { cards: reply.cards.map(receiptOf) };
+  if (isDecision) {
+    const isTaken = reply.outcome === 'done' && 'approval' in command;
+    return { cards: reply.cards.map(receiptOf), ...(isTaken && { about: `approval:${command.approval}` }) };
+  }
   if (follow === undefined || follow.kind === 'initial-replication') return { cards: reply.cards };
   const topic = follow.kind === 'run' ? `run:${follow.runId}` : `approval:${follow.approvalId}`;
   return { cards: reply.cards.map(receiptOf), follow: { topic } };

@@ -43,14 +43,17 @@ export class DeliveryError extends Error {
   readonly retryAfterMs: number | undefined;
   /** The message that should be edited is gone: post it anew. */
   readonly isMessageGone: boolean;
+  /** The platform has had more of us than it takes (HTTP 429). */
+  readonly isRateLimited: boolean;
 
   constructor(
     message: string,
-    options: { cause?: unknown; retryAfterMs?: number | undefined; isMessageGone?: boolean },
+    options: { cause?: unknown; retryAfterMs?: number | undefined; isMessageGone?: boolean; isRateLimited?: boolean },
   ) {
     super(message, { cause: options.cause });
     this.name = 'DeliveryError';
     this.retryAfterMs = options.retryAfterMs;
     this.isMessageGone = options.isMessageGone ?? false;
+    this.isRateLimited = options.isRateLimited ?? false;
   }
 }

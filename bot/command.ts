@@ -155,6 +155,8 @@ export type SetUpCommand =
   | { readonly verb: 'people' }
   | { readonly verb: 'link'; readonly code: string | undefined }
   | { readonly verb: 'authenticator'; readonly code: string | undefined }
+  /** A link to the web console, or the end of every session there. */
+  | { readonly verb: 'console'; readonly isSignOut: boolean }
   | { readonly verb: 'audit'; readonly about: string; readonly isCsv: boolean };
 
 /** Why a line is not a command. It was not executed, and neither was the corrected line. */

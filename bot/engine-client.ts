@@ -15,7 +15,19 @@ import {
   placeView,
   type surfaceReportBody,
 } from '../protocol/chat-api.ts';
-import { type EventView, eventView, refusalBody, routes } from '../protocol/control-api.ts';
+import {
+  type consoleAddressBody,
+  consoleRoutes,
+  type OverviewView,
+  overviewView,
+  type ReportView,
+  reportView,
+  type SignInAnswer,
+  sessionHeader,
+  signInAnswer,
+  type signInBody,
+} from '../protocol/console-api.ts';
+import { type EventView, eventView, type RefusalBody, refusalBody, routes } from '../protocol/control-api.ts';
 import type { ApiAnswer, ApiCall } from './api-call.ts';
 import type { Connection } from './connection-file.ts';
 import { parseAnswer, parseSuccess, type Received, type Wire, wireOf } from './engine-wire.ts';
@@ -31,6 +43,8 @@ export type CallOptions = {
   readonly signal?: AbortSignal;
   /** For whom the bot speaks; its own certificate vouches for it. Left out by people's own programs. */
   readonly actor?: ChatActor;
+  /** Token of who signed in at the web console; the engine knows whose it is. Never together with `actor`. */
+  readonly session?: string;
 };
 
 /** The control API as the bot uses it. A refusal is an answer; OutageError means that nobody answered, or not in our words. */
@@ -72,6 +86,25 @@ export type BotClient = EngineClient & {
     options: CallOptions,
   ) => Promise<readonly PlaceView[]>;
   readonly download: (apiPath: string, options: CallOptions) => Promise<Downloaded>;
+} & ConsoleClient;
+
+type Refused = { readonly kind: 'refusal'; readonly refusal: RefusalBody };
+/** A whole number of milliseconds since 1970, from and to. */
+type ReportQuery = { readonly machine?: string; readonly fromMs: number; readonly toMs: number };
+
+/** What the bot that serves the web console needs besides. A session that is over is a refusal `unauthenticated`. */
+export type ConsoleClient = {
+  /** Redeems a code for a session; a refusal is an answer. */
+  readonly signIn: (
+    body: z.input<typeof signInBody>,
+    options: CallOptions,
+  ) => Promise<{ readonly kind: 'signed-in'; readonly session: SignInAnswer } | Refused>;
+  /** Says where the console is reached: at its start, and every minute. @throws OutageError */
+  readonly reportConsole: (body: z.input<typeof consoleAddressBody>, options: CallOptions) => Promise<void>;
+  /** The site at a glance, as the bot itself. @throws OutageError */
+  readonly overview: (options: CallOptions) => Promise<OverviewView>;
+  /** As whoever holds the session. */
+  readonly report: (query: ReportQuery, options: CallOptions) => Promise<ReportView | Refused>;
 };
 
 type RawReceived = Received & { readonly png?: Buffer };
@@ -147,7 +180,41 @@ function botCalls(context: Context): Omit<BotClient, keyof EngineClient> {
       accepted(received, apiPath);
       return received.png === undefined ? { kind: 'json', body: received.body } : { kind: 'png', png: received.png };
     },
+    ...consoleCalls(context, tell),
   };
+}
+
+type Tell = (path: string, body: unknown, options: CallOptions) => Promise<void>;
+
+function consoleCalls(context: Context, tell: Tell): ConsoleClient {
+  return {
+    signIn: async (body, options) => {
+      const wire: Wire = { method: 'POST', path: consoleRoutes.signIn, body: JSON.stringify(body) };
+      const received = await sendWithRetries(wire, options, context);
+      const refused = refusalIn(received);
+      return refused ?? { kind: 'signed-in', session: parseSuccess(signInAnswer, received, 'sign-in') };
+    },
+    reportConsole: (body, options) => tell(consoleRoutes.consoleAddress, body, options),
+    overview: async (options) => {
+      const received = await sendWithRetries({ method: 'GET', path: consoleRoutes.overview }, options, context);
+      return parseSuccess(overviewView, accepted(received, 'overview'), 'overview');
+    },
+    report: async ({ machine, fromMs, toMs }, options) => {
+      const query = new URLSearchParams({
+        fromMs: `${fromMs}`,
+        toMs: `${toMs}`,
+        ...(machine !== undefined && { machine }),
+      });
+      const path = `${consoleRoutes.report}?${query}`;
+      const received = await sendWithRetries({ method: 'GET', path }, options, context);
+      return refusalIn(received) ?? parseSuccess(reportView, received, 'report');
+    },
+  };
+}
+
+function refusalIn(received: RawReceived): Refused | undefined {
+  const refusal = received.status < 400 ? undefined : refusalBody.safeParse(received.body);
+  return refusal?.success === true ? { kind: 'refusal', refusal: refusal.data } : undefined;
 }
 
 /** A refusal where none is expected: the bot itself asks, not a person who could be told. */
@@ -224,6 +291,7 @@ async function send(
     ...(wire.method === 'POST' &&
       options.idempotencyKey !== undefined && { 'idempotency-key': options.idempotencyKey }),
     ...(options.actor !== undefined && { [actorHeader]: encodeURIComponent(JSON.stringify(options.actor)) }),
+    ...(options.session !== undefined && { [sessionHeader]: options.session }),
   };
   try {
     const answer = await request(new URL(wire.path, connection.engineUrl), {

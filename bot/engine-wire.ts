@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { OutageError } from '../domain/outage.ts';
 import { alertView, approvalView, chatRoutes, lagSeries, personView, surfaceView } from '../protocol/chat-api.ts';
+import { consoleRoutes, signInLinkAnswer } from '../protocol/console-api.ts';
 import {
   commandAnswer,
   hostView,
@@ -19,7 +20,7 @@ import type { ApiAnswer, ApiCall, ApiOrder, ApiQuery } from './api-call.ts';
 export type Wire = { readonly method: 'GET' | 'POST'; readonly path: string; readonly body?: string };
 export type Received = { readonly status: number; readonly body: unknown };
 
-const orderRoutes = { ...routes, ...chatRoutes } as const satisfies Record<ApiOrder['kind'], string>;
+const orderRoutes = { ...routes, ...chatRoutes, ...consoleRoutes } as const satisfies Record<ApiOrder['kind'], string>;
 
 /** The route, the query and the body of a call. */
 export function wireOf(call: ApiCall): Wire {
@@ -35,6 +36,8 @@ function queryPath(call: ApiQuery): string {
       return routes.points.replace(':name', encodeURIComponent(call.machine));
     case 'run':
       return routes.run.replace(':id', encodeURIComponent(call.id));
+    case 'runs':
+      return call.machine === undefined ? routes.runs : `${routes.runs}?machine=${encodeURIComponent(call.machine)}`;
     case 'approval':
     case 'alert':
       return chatRoutes[call.kind].replace(':id', encodeURIComponent(call.id));
@@ -115,6 +118,9 @@ function parseOrder(call: ApiOrder, received: Received): ApiAnswer {
   if (call.kind === 'link') return { kind: 'link', link: parseSuccess(linkAnswer, received, 'link') };
   if (call.kind === 'authenticator') {
     return { kind: 'authenticator', authenticator: parseSuccess(authenticatorAnswer, received, 'authenticator') };
+  }
+  if (call.kind === 'signInLink') {
+    return { kind: 'signInLink', link: parseSuccess(signInLinkAnswer, received, 'console') };
   }
   return { kind: 'order', answer: parseSuccess(commandAnswer, received, call.kind) };
 }

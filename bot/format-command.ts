@@ -67,6 +67,7 @@ function orderWords(command: Ordering): string[] {
     case 'oncall':
     case 'link':
     case 'authenticator':
+    case 'console':
     case 'audit':
       return setUpWords(command);
     default:
@@ -174,6 +175,8 @@ function setUpWords(command: Exclude<SetUpCommand, { verb: 'people' }>): string[
     case 'link':
     case 'authenticator':
       return [command.verb, ...(command.code === undefined ? [] : [command.code])];
+    case 'console':
+      return ['console', ...switchWord('sign-out', command.isSignOut)];
     case 'audit':
       return ['audit', command.about, ...switchWord('csv', command.isCsv)];
     default:
@@ -237,7 +240,8 @@ export function quoteWord(text: string): string {
     .replace(/&(?=(?:lt|gt|amp);)/g, '&amp;')
     .replace(/<(?=[@#!]|mailto:|tel:|https?:)/g, '&lt;')
     .replace(/\p{Cc}/gu, ' ');
-  if (/^[^\s"'`<>\-–—―−][^\s"`]*$/.test(escaped)) return escaped;
+  // A bare question mark asks for help.
+  if (escaped !== '?' && /^[^\s"'`<>\-–—―−][^\s"`]*$/.test(escaped)) return escaped;
   if (!escaped.includes('"')) return `"${escaped}"`;
   return /'( |$)/.test(escaped) ? `"${escaped.replaceAll('"', "'")}"` : `'${escaped}'`;
 }

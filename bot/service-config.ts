@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { OutageError } from '../domain/outage.ts';
 import { readConfigFile } from '../protocol/config-file.ts';
+import { metricsConfig } from '../protocol/metrics-listener.ts';
 
 const absolutePath = z.string().startsWith('/', 'must be an absolute path');
 const port = z.number().int().min(1).max(65_535);
@@ -54,6 +55,19 @@ const teamsConfig = z.strictObject({
   cloud: teamsCloudConfig.optional(),
 });
 
+/** Browsers know the console by this: scheme, host and port, nothing behind it. */
+const consoleUrl = z
+  .url({ protocol: /^https$/ })
+  .refine((text) => new URL(text).pathname === '/' && !/[?#@]/.test(text), 'must be https://host or https://host:port')
+  .transform((text) => new URL(text).origin);
+const webConfig = z.strictObject({
+  listen: z.strictObject({ host: z.string().min(1).max(253).default('127.0.0.1'), port }),
+  /** Where browsers reach it, when that is not https://<host>:<port>. */
+  url: consoleUrl.optional(),
+  /** Left out: the bot makes its own certificate. PEM. */
+  tls: z.strictObject({ certificateFile: absolutePath, privateKeyFile: absolutePath }).optional(),
+});
+
 /** The bot's configuration file. */
 export const botConfig = z
   .strictObject({
@@ -63,11 +77,18 @@ export const botConfig = z
     stateFolder: absolutePath,
     slack: slackConfig.optional(),
     teams: teamsConfig.optional(),
+    /** The web console. */
+    web: webConfig.optional(),
+    metrics: metricsConfig.optional(),
   })
-  .refine((config) => config.slack !== undefined || config.teams !== undefined, 'needs `slack`, `teams`, or both');
+  .refine(
+    ({ slack, teams, web }) => slack !== undefined || teams !== undefined || web !== undefined,
+    'needs `slack`, `teams`, `web`, or several of them',
+  );
 export type BotConfig = z.infer<typeof botConfig>;
 export type TeamsConfig = z.infer<typeof teamsConfig>;
 export type SlackConfig = z.infer<typeof slackConfig>;
+export type WebConfig = z.infer<typeof webConfig>;
 
 /** @throws OutageError that says what is wrong with the file, and where in it */
 export function readBotConfig(file: string): Promise<BotConfig> {

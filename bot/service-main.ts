@@ -10,7 +10,16 @@ import type { ChatSurface } from './chat-surface.ts';
 import { readConnection } from './connection-file.ts';
 import { type Delivery, type DeliveryLog, type PlaceMemory, startDelivery } from './delivery/start-delivery.ts';
 import { type BotClient, createEngineClient } from './engine-client.ts';
-import { type BotConfig, readBotConfig, readSecret, type SlackConfig, type TeamsConfig } from './service-config.ts';
+import { type ServedBotMetrics, serveBotMetrics } from './metrics/serve-metrics.ts';
+import {
+  type BotConfig,
+  readBotConfig,
+  readSecret,
+  type SlackConfig,
+  type TeamsConfig,
+  type WebConfig,
+} from './service-config.ts';
+import type { WebConsole } from './web/start-web.ts';
 
 const stopLimitMs = 20_000;
 
@@ -21,6 +30,7 @@ type Deps = {
   readonly log: DeliveryLog;
   readonly nowMs: () => number;
   readonly signal: AbortSignal;
+  readonly metrics: ServedBotMetrics;
 };
 
 /** Runs the bot until SIGTERM or SIGINT. @throws OutageError with a next step when it cannot start */
@@ -52,17 +62,20 @@ export async function startBot(
   const engine = createEngineClient(readConnection(connectionFile), {
     readAgain: () => readConnection(connectionFile),
   });
-  const all: Deps = { ...deps, engine, nowMs: Date.now };
+  const metrics = await serveBotMetrics(config, deps.log);
+  const all: Deps = { ...deps, engine, nowMs: Date.now, metrics };
   const running: Running[] = [];
   if (config.slack !== undefined) running.push(await slackOf(config.slack, all));
   if (config.teams !== undefined) running.push(await teamsOf(config.teams, all));
   const deliveries = running.map(({ surface }) => deliver(surface, { ...all, stateFolder: config.stateFolder }));
   for (const { surface } of running) deps.log.info(`${surface.surface} ${surface.tenant}: ready`);
+  const web = config.web === undefined ? undefined : await webOf(config.web, config.stateFolder, all);
   return {
-    ended: Promise.all(deliveries.map((delivery) => delivery.ended)).then(() => undefined),
+    ended: Promise.all([...deliveries.map((delivery) => delivery.ended), web?.ended]).then(() => undefined),
     close: async () => {
-      await Promise.all(running.map((one) => one.close()));
+      await Promise.all([...running.map((one) => one.close()), web?.close()]);
       await Promise.all(deliveries.map((delivery) => delivery.ended));
+      await metrics.close();
       await engine.close();
     },
   };
@@ -87,7 +100,7 @@ async function slackOf(config: SlackConfig, deps: Deps): Promise<Running> {
     ...(allowedTenants !== undefined && { allowedTenants }),
     ...(apiUrl !== undefined && { apiUrl }),
   };
-  return startSlack(options, deps);
+  return startSlack(options, { ...deps, observeLine: deps.metrics.lines('slack') });
 }
 
 async function teamsOf(config: TeamsConfig, deps: Deps): Promise<Running> {
@@ -111,7 +124,14 @@ async function teamsOf(config: TeamsConfig, deps: Deps): Promise<Running> {
         ? publicCloud
         : { ...cloud, tokenUrl: (tenant: string) => cloud.tokenUrl.replace('{tenant}', encodeURIComponent(tenant)) },
   };
-  return startTeams({ ...deps, settings, random: Math.random });
+  return startTeams({ ...deps, settings, random: Math.random, observeLine: deps.metrics.lines('teams') });
+}
+
+/** The web console: nothing is delivered to it, the page asks by itself. */
+async function webOf(config: WebConfig, stateFolder: string, deps: Deps): Promise<WebConsole> {
+  const { startWeb } = await import('./web/start-web.ts');
+  const { lines, setOpenPages } = deps.metrics;
+  return startWeb(config, { ...deps, stateFolder, observeLine: lines('web'), setOpenPages });
 }
 
 function deliver(surface: ChatSurface, deps: Deps & { readonly stateFolder: string }): Delivery {
@@ -122,6 +142,7 @@ function deliver(surface: ChatSurface, deps: Deps & { readonly stateFolder: stri
   return startDelivery({
     ...deps,
     surface,
+    observe: deps.metrics.deliveries(surface.surface),
     places: placeMemory(join(stateFolder, `places-${surface.surface}.json`), deps.log),
     alive: () => replaceDurably(join(stateFolder, name), `${content()}\n`, 0o644),
   });

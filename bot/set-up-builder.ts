@@ -18,6 +18,8 @@ export const setUpBuilders = {
   people: (split: SplitWords) => onlyWords(split, 0) ?? command({ verb: 'people' }),
   link: buildLink,
   authenticator: buildAuthenticator,
+  console: (split: SplitWords) =>
+    onlyWords(split, 0) ?? command({ verb: 'console', isSignOut: split.flags.has('sign-out') }),
   audit: buildAudit,
 };
 

@@ -1,12 +1,14 @@
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startTerminal } from '../bot/main.ts';
 import { describeCauses, OutageError } from '../domain/outage.ts';
 import packageFile from '../package.json' with { type: 'json' };
+import { sayLinks, startConsole } from './console.ts';
 import { endDrills } from './end-drills.ts';
-import { layoutOf, makeFolders } from './layout.ts';
+import { type Layout, layoutOf, makeFolders } from './layout.ts';
 import { runOnce } from './once.ts';
 import { protectGuests } from './protect-guests.ts';
 import { forgetProcess, rememberedProcess, rememberProcess } from './running-process.ts';
@@ -20,6 +22,8 @@ export type DemoOptions = {
   readonly once: boolean;
   /** Show the conversation in a Slack workspace on this host. The site is a new one and is removed at the end. */
   readonly slackFake?: boolean;
+  /** Run until Ctrl-C or SIGTERM, without a prompt and without doing anything by itself. */
+  readonly serve?: boolean;
 };
 
 /** Runs the demo site until Ctrl-C, or for one test failover. Returns the exit code. */
@@ -55,23 +59,7 @@ async function runOn(options: DemoOptions): Promise<number> {
       say('Going on without it: the demo replicates disk images, and a drill checks the disks without booting them.');
     }
     site = await startSite({ layout, hasQemu: qemu.kind !== 'missing', say: sayPart, onTrouble: sayTrouble });
-    const resumed = await protectGuests({ engine: site.engine, say, signal: interrupted.signal });
-    const isScripted = options.once || process.stdin.isTTY !== true;
-    if (options.slackFake === true) {
-      return await runSlackConversation({ site, layout, say, signal: interrupted.signal, isScripted });
-    }
-    if (isScripted) {
-      return await runOnce({
-        site,
-        layout,
-        hasQemu: qemu.kind !== 'missing',
-        resumed,
-        say,
-        signal: interrupted.signal,
-      });
-    }
-    await converse(site, interrupted);
-    return 0;
+    return await use(site, { options, layout, hasQemu: qemu.kind !== 'missing', interrupted });
   } catch (error) {
     if (interrupted.signal.aborted) return 130;
     console.error(`npm start failed: ${describeCauses(error)}`);
@@ -84,6 +72,32 @@ async function runOn(options: DemoOptions): Promise<number> {
     forgetProcess(ownFile);
     say(options.slackFake === true ? 'Stopped.' : 'Stopped. The state is kept; the next start goes on from here.');
   }
+}
+
+type Use = {
+  readonly options: DemoOptions;
+  readonly layout: Layout;
+  readonly hasQemu: boolean;
+  readonly interrupted: AbortController;
+};
+
+/** Shows the site in Slack, once by itself, or to whoever sits here. Returns the exit code. */
+async function use(site: Site, { options, layout, hasQemu, interrupted }: Use): Promise<number> {
+  const { signal } = interrupted;
+  const deps = { site, layout, say, signal };
+  const isScripted = options.once || process.stdin.isTTY !== true;
+  const isStaying = options.serve === true || !isScripted;
+  if (options.slackFake !== true) {
+    const url = await startConsole(deps);
+    sayPart(`console         ${url}`);
+    if (isStaying) await sayLinks(deps, url);
+  }
+  const resumed = await protectGuests({ engine: site.engine, say, signal });
+  if (options.slackFake === true) return runSlackConversation({ ...deps, isScripted });
+  if (!isStaying) return runOnce({ ...deps, hasQemu, resumed });
+  if (options.serve !== true) await converse(site, interrupted);
+  else if (!signal.aborted) await once(signal, 'abort');
+  return 0;
 }
 
 async function stopSite(site: Site): Promise<void> {

@@ -1,27 +1,45 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { z } from 'zod';
 
-export type Ports = { readonly engine: number; readonly processServer: number };
+const usual = {
+  engine: 8443,
+  processServer: 9443,
+  console: 8444,
+  engineMetrics: 9471,
+  processServerMetrics: 9472,
+  botMetrics: 9473,
+} as const;
+type Name = keyof typeof usual;
+export type Ports = Readonly<Record<Name, number>>;
 
-/** The usual ports when they are free, else any; remembered, because the agent and `dr` know the engine by its address. */
+const port = z.number().int().min(1).max(65_535).optional();
+const remembered = z.object({
+  engine: port,
+  processServer: port,
+  console: port,
+  engineMetrics: port,
+  processServerMetrics: port,
+  botMetrics: port,
+} satisfies Record<Name, typeof port>);
+
+/** The usual ports when they are free, else any; remembered, because the agent, `dr` and bookmarks know the site by its addresses. */
 export async function choosePorts(file: string): Promise<Ports> {
-  const remembered = readPorts(file);
-  if (remembered !== undefined) return remembered;
-  const ports = { engine: await freePort(8443), processServer: await freePort(9443) };
+  const known = readPorts(file);
+  const ports: Record<Name, number> = { ...usual };
+  for (const name of remembered.keyof().options) ports[name] = known[name] ?? (await freePort(usual[name]));
   writeFileSync(file, JSON.stringify(ports));
   return ports;
 }
 
-function readPorts(file: string): Ports | undefined {
-  let text: string;
+/** Nothing is remembered at the first start; what was remembered by an older version may be less than all. */
+function readPorts(file: string): z.infer<typeof remembered> {
   try {
-    text = readFileSync(file, 'utf8');
+    return remembered.parse(JSON.parse(readFileSync(file, 'utf8')));
   } catch {
-    return undefined; // the first start
+    // Not there, or not readable: ports are chosen anew, and whoever knew the old ones is told the new ones by this start.
+    return {};
   }
-  const [engine, processServer] = [/"engine":(\d+)/.exec(text)?.[1], /"processServer":(\d+)/.exec(text)?.[1]];
-  if (engine === undefined || processServer === undefined) return undefined;
-  return { engine: Number(engine), processServer: Number(processServer) };
 }
 
 async function freePort(preferred: number): Promise<number> {

@@ -10,12 +10,13 @@ import { demoHost, writeConfigurations, writeJson } from './configurations.ts';
 import { endFailedOverMachines } from './end-failed-over.ts';
 import { makeMissingDisks, makeMissingImages, startGuests } from './guests.ts';
 import type { Layout } from './layout.ts';
-import { choosePorts } from './ports.ts';
+import { choosePorts, type Ports } from './ports.ts';
 import { isRunning, markOf } from './running-process.ts';
 import { createService, endLeftover, type Service } from './service.ts';
 
 export type Site = {
   readonly engine: EngineClient;
+  readonly ports: Ports;
   /** The processes by name, for tests that kill them. */
   pidOf(name: string): number | undefined;
   /** Starts the bot with the configuration that is there for it. */
@@ -64,6 +65,7 @@ export async function startSite(deps: SiteDeps): Promise<Site> {
     await startAgent(deps, services, ports.engine);
     return {
       engine,
+      ports,
       pidOf: (name) => (name === 'postgres' ? database.pid() : services.get(name)?.pid()),
       startBot: () => startProgram(deps, services, 'bot'),
       stop,

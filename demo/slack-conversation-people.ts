@@ -1,13 +1,12 @@
-import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { Secret, TOTP } from 'otpauth';
 import { OutageError } from '../domain/outage.ts';
-import { writeJson } from './configurations.ts';
+import { writeBotConfiguration } from './configurations.ts';
 import type { Layout } from './layout.ts';
-import { programFile, type Site } from './site.ts';
+import { addPerson, type Newcomer } from './newcomer.ts';
+import type { Site } from './site.ts';
 import type { SlackWorkspace } from './slack-workspace/workspace.ts';
 
 export type StaffingDeps = { readonly site: Site; readonly layout: Layout; readonly signal: AbortSignal };
@@ -55,33 +54,22 @@ async function startBot({ site, layout, signal }: StaffingDeps, workspace: Slack
     writeFileSync(file, secret, { mode: 0o600 });
     return `file:${file}`;
   };
-  writeJson(layout.botConfig, {
-    connectionFile: join(layout.state, 'bot', 'bot.json'),
-    stateFolder: layout.botState,
-    slack: {
-      mode: 'socket',
-      apiUrl: workspace.apiUrl,
-      botToken: secretFile('bot-token', workspace.botToken),
-      appToken: secretFile('app-token', workspace.appToken),
-    },
+  writeBotConfiguration(layout, site.ports, {
+    mode: 'socket',
+    apiUrl: workspace.apiUrl,
+    botToken: secretFile('bot-token', workspace.botToken),
+    appToken: secretFile('app-token', workspace.appToken),
   });
   site.startBot();
   await until('the bot is in the workspace', () => workspace.connectionCount() > 0, signal);
 }
 
 /** `lifeboat person add` on the engine's host, then `/dr link` in chat, as an administrator and a newcomer do it. */
-async function link(
-  { layout, signal }: StaffingDeps,
-  workspace: SlackWorkspace,
-  person: { readonly name: string; readonly role: string },
-): Promise<void> {
-  const { name, role } = person;
-  const order = [programFile, 'person', 'add', name, '--role', role, '--state', layout.state];
-  const { stdout } = await promisify(execFile)(process.execPath, order, { signal });
-  const [, code] = /\/dr link (\S+)/.exec(stdout) ?? [];
-  if (code === undefined) throw new Error(`\`lifeboat person add\` printed no code: ${stdout}`);
+async function link(deps: StaffingDeps, workspace: SlackWorkspace, person: Newcomer): Promise<void> {
+  const { name } = person;
+  const code = await addPerson(deps, person);
   await workspace.as(name).types('@Lifeboat', `/dr link ${code}`);
-  await until(`${name} is linked`, () => workspace.as(name).reads('@Lifeboat').includes('linked'), signal);
+  await until(`${name} is linked`, () => workspace.as(name).reads('@Lifeboat').includes('linked'), deps.signal);
 }
 
 async function subscribe(

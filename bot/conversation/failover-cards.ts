@@ -1,9 +1,9 @@
-import { assertNever } from '../../domain/invariant.ts';
 import { formatDuration } from '../../domain/units.ts';
 import { type PlannedFailoverPlanView, type RunView, routes } from '../../protocol/control-api.ts';
 import { type Card, type Field, shorten } from '../card.ts';
 import { checkTable, namesWords } from './approval-cards.ts';
 import { pointWords } from './machine-words.ts';
+import { measuredWords } from './measured-words.ts';
 import { age, instant } from './time-words.ts';
 
 type RunResult = NonNullable<RunView['result']>;
@@ -39,6 +39,7 @@ function planFields(plan: PlannedFailoverPlanView, nowMs: number): Field[] {
   const approvers = plan.eligible.length === 0 ? 'nobody who may' : namesWords(plan.eligible);
   return [
     { label: 'Data loss', value: 'none: the last changes are sent after the shutdown, and compared' },
+    { label: 'Time', value: timeWords(plan) },
     { label: 'Lag now', value: lagMs === null ? 'not known' : age(lagMs) },
     {
       label: 'Newest',
@@ -50,6 +51,12 @@ function planFields(plan: PlannedFailoverPlanView, nowMs: number): Field[] {
     { label: 'Approvals', value: `${plan.neededCount}, from: ${approvers}` },
     { label: 'Plan', value: `digest ${plan.digest.slice(0, 12)}` },
   ];
+}
+
+/** A machine that was never failed over says at least how long its drills took. */
+function timeWords({ measured, measuredDrills }: PlannedFailoverPlanView): string {
+  const own = measuredWords(measured, 'failover');
+  return measured === null && measuredDrills ? `${own}; drills: ${measuredWords(measuredDrills, 'drill')}` : own;
 }
 
 /** A machine that runs at the target now: what was lost, how long it stood still, and how that is known. Source: A10 */
@@ -100,20 +107,4 @@ export function bootFields(result: RunResult): Field[] {
   const check = { label: 'Boot check', value: `${verified ? 'passed' : 'NOT passed'}: ${shorten(verification, 500)}` };
   if (marker === null) return [check, { label: 'Marker', value: 'none seen on the console' }];
   return verification.includes(marker) ? [check] : [check, { label: 'Marker', value: shorten(marker, 300) }];
-}
-
-/** What became of the machine when a run failed. */
-export function aftermathWords(run: RunView): string {
-  const name = run.machineName;
-  switch (run.kind) {
-    case 'test-failover':
-    case 'cleanup':
-      return `${name} itself was not touched.`;
-    case 'planned-failover':
-      return run.steps.some((step) => step.state === 'undone')
-        ? `The original was started again; \`status ${name}\` shows how it is.`
-        : `\`status ${name}\` shows where it runs now.`;
-    default:
-      return assertNever(run.kind);
-  }
 }

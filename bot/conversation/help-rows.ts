@@ -79,8 +79,14 @@ const rows: Readonly<Record<VerbGroup, readonly HelpRow[]>> = {
       ],
       rest: '',
     },
-    { verbs: [['link', 'tie this chat account to your person']], rest: '[<code>]' },
-    { verbs: [['authenticator', 'set up your six-digit codes']], rest: '[<code>]' },
+    {
+      verbs: [
+        ['link', 'tie this chat account to your person'],
+        ['authenticator', 'set up your six-digit codes'],
+      ],
+      rest: '[<code>]',
+    },
+    { verbs: [['console', 'a link to the web page, good once']], rest: '' },
     {
       verbs: [
         ['whoami', 'who the engine takes you for'],

@@ -38,6 +38,7 @@ export function orderOf(command: Ordering, at: Circumstances): ApiOrder {
     case 'oncall':
     case 'link':
     case 'authenticator':
+    case 'console':
       return setUpOrder(command, at);
     default:
       return machineOrder(command, at);
@@ -138,6 +139,8 @@ function setUpOrder(command: Exclude<SetUpCommand, { verb: 'people' | 'audit' }>
       const persons = (command.persons ?? []).map((person) => (person.kind === 'user' ? person.id : person.name));
       return { kind: 'onCall', body: { persons } };
     }
+    case 'console':
+      return command.isSignOut ? { kind: 'signOut', body: { isEverywhere: true } } : { kind: 'signInLink', body: {} };
     case 'link':
     case 'authenticator':
       return { kind: command.verb, body: command.code === undefined ? {} : { code: command.code } };

@@ -1,5 +1,6 @@
 import { grantWords } from '../../domain/access.ts';
 import type { PersonView } from '../../protocol/chat-api.ts';
+import type { SignInLinkAnswer } from '../../protocol/console-api.ts';
 import type { AuthenticatorAnswer, LinkAnswer } from '../../protocol/people-api.ts';
 import type { WhoamiView } from '../api-call.ts';
 import { type Card, shorten } from '../card.ts';
@@ -70,6 +71,31 @@ export function linkCard(link: LinkAnswer, nowMs: number): Card {
       'Keep the code to yourself: whoever types it is taken for you. It is good once.',
     ],
     fields: [{ label: 'Code', value: link.code }],
+  };
+}
+
+/** A link that signs in at the web console, only for who asked for it. */
+export function signInLinkCard({ url, code, expiresAtMs }: SignInLinkAnswer, nowMs: number): Card {
+  const left = age(expiresAtMs - nowMs);
+  if (url === null) {
+    return {
+      title: 'No web console has said where it is',
+      tone: 'warning',
+      audience: 'asker',
+      text: [
+        'The bot serves it: its configuration needs a section `web`, and the bot must run. When it does, `console` gives you the link.',
+        `If you know its address: the code there signs you in as yourself, once, within ${left}. Keep it to yourself.`,
+      ],
+      fields: [{ label: 'Code', value: code }],
+    };
+  }
+  return {
+    title: `Open this within ${left}: it signs you in at the web console`,
+    tone: 'neutral',
+    audience: 'asker',
+    text: ['Keep it to yourself: whoever opens it is taken for you. It works once.'],
+    link: { label: 'Open the web console', url },
+    footer: '`console --sign-out` ends every session of yours there',
   };
 }
 

@@ -10,7 +10,7 @@ import { plannedPlanCard } from './failover-cards.ts';
 import { type HelpFacts, helpCard, overviewCard } from './help-cards.ts';
 import { machineCard, machineListCard, pointsCard, statusCard } from './machine-cards.ts';
 import { surfaceFooter, surfaceTroubles } from './note-cards.ts';
-import { authenticatorCard, linkCard, onCallCard, peopleCard, whoamiCard } from './people-cards.ts';
+import { authenticatorCard, linkCard, onCallCard, peopleCard, signInLinkCard, whoamiCard } from './people-cards.ts';
 import { doneCard, hostCard, hostListCard, refusalCard, unknownHostCard, versionCard } from './plain-cards.ts';
 import { presentLag, presentMachines } from './present-machines.ts';
 import { planCard, runDetailCard, runListCard, startedCard } from './run-cards.ts';
@@ -56,6 +56,8 @@ function presentQuery(command: Command, answers: readonly ApiAnswer[], nowMs: nu
       return done(onCallCard(find(answers, 'people').people));
     case 'link':
       return done(linkCard(find(answers, 'link').link, nowMs));
+    case 'console':
+      return done(signInLinkCard(find(answers, 'signInLink').link, nowMs));
     case 'authenticator':
       return done(authenticatorCard(find(answers, 'authenticator').authenticator));
     default:

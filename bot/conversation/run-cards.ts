@@ -1,13 +1,13 @@
 import { assertNever } from '../../domain/invariant.ts';
-import { formatDuration } from '../../domain/units.ts';
 import { type PlanView, type RunView, routes } from '../../protocol/control-api.ts';
 import { type Button, type Card, type Field, shorten, type Table } from '../card.ts';
-import { aftermathWords, bootFields, failedOverCard } from './failover-cards.ts';
+import { bootFields, failedOverCard } from './failover-cards.ts';
 import { countWords, pageOf, pageWords } from './machine-cards.ts';
 import { pointWords } from './machine-words.ts';
+import { measuredWords } from './measured-words.ts';
+import { aftermathWords, type RunStep, runName, runProgress, stepSign, stepTook } from './run-words.ts';
 import { absoluteTime, age, instant } from './time-words.ts';
 
-type RunStep = RunView['steps'][number];
 type RunResult = NonNullable<RunView['result']>;
 
 /**
@@ -28,17 +28,6 @@ export function runCard(run: RunView, nowMs: number, drillEndsAtMs?: number): Ca
   }
 }
 
-const kindWords = {
-  'test-failover': 'Test failover',
-  cleanup: 'Cleanup',
-  'planned-failover': 'Planned failover',
-} as const satisfies Record<RunView['kind'], string>;
-
-/** `Test failover of vm-7` */
-export function runName(run: Pick<RunView, 'kind' | 'machineName'>): string {
-  return `${kindWords[run.kind]} of ${run.machineName}`;
-}
-
 function resultCard(
   run: RunView,
   result: RunResult,
@@ -48,15 +37,11 @@ function resultCard(
 }
 
 function activeCard(run: RunView, nowMs: number): Card {
-  const done = run.steps.filter((step) => step.state === 'done').length;
-  const current = run.steps.find((step) => step.state === 'running') ?? run.steps.find(isPending);
-  const count = run.steps.length;
-  const label = current === undefined ? 'starting' : `${Math.min(done + 1, count)}/${count} ${current.name}`;
   return {
     title: `${runName(run)} · running for ${age(nowMs - run.startedAtMs)}`,
     tone: 'working',
     audience: 'channel',
-    progress: { percent: count === 0 ? 0 : Math.floor((100 * done) / count), label },
+    progress: runProgress(run),
     table: stepTable(run.steps),
     footer: `${run.id} · asked for by ${run.requestedBy}${approvalWords(run)} · started ${absoluteTime(run.startedAtMs, nowMs)}`,
   };
@@ -66,24 +51,8 @@ function approvalWords({ approvalId }: RunView): string {
   return approvalId === null ? '' : ` · ${approvalId}`;
 }
 
-function isPending(step: RunStep): boolean {
-  return step.state === 'pending';
-}
-
 function stepTable(steps: readonly RunStep[]): Table {
   return { columns: ['', 'Step', 'Took'], rows: steps.map((step) => [stepSign(step), step.name, stepTook(step)]) };
-}
-
-function stepSign(step: RunStep): string {
-  const signs = { pending: '·', running: '▸', done: '✓', failed: '✗', undone: '↶' } as const;
-  return signs[step.state];
-}
-
-function stepTook(step: RunStep): string {
-  if (step.state === 'undone') return 'undone';
-  if (step.state === 'failed') return 'failed';
-  if (step.startedAtMs === null || step.finishedAtMs === null) return '';
-  return formatDuration(step.finishedAtMs - step.startedAtMs);
 }
 
 /** What a drill has proved, and how it ends. */
@@ -198,6 +167,7 @@ export function planCard(plan: PlanView, nowMs: number): Card {
     fields: [
       { label: 'Point', value: `${pointWords(plan.point)}, taken ${instant(plan.point.takenAtMs, nowMs)}` },
       { label: 'Data loss', value: `${age(plan.pointAgeMs)}, if this were a real failover` },
+      { label: 'Time', value: measuredWords(plan.measured, 'drill') },
       { label: 'Machine', value: `${plan.vmName} on ${plan.target} (${plan.accelerator})` },
       { label: 'Network', value: plan.network },
       { label: 'Ends', value: `by itself after ${age(plan.expiresAfterMs)}` },

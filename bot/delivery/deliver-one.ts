@@ -7,12 +7,14 @@ import { type ChatSurface, DeliveryError } from '../chat-surface.ts';
 import type { BotClient } from '../engine-client.ts';
 import { lagPlotPng } from '../plot/lag-plot.ts';
 import { cardOfRun, cardOfSubject } from './card-of-subject.ts';
+import type { ObserveDelivery } from './observed-delivery.ts';
 
 export type DeliverDeps = {
   readonly engine: Pick<BotClient, 'ask' | 'download'>;
   readonly surface: ChatSurface;
   readonly nowMs: () => number;
   readonly signal: AbortSignal;
+  readonly observe?: ObserveDelivery;
 };
 
 const unknownErrorRetryMs = 30_000;
@@ -29,6 +31,7 @@ export async function deliverOne(delivery: DeliveryView, deps: DeliverDeps): Pro
   try {
     return { kind: 'delivered', ref: await show(delivery, content, deps.surface) };
   } catch (error) {
+    if (error instanceof DeliveryError && error.isRateLimited) deps.observe?.({ kind: 'rate-limited' });
     return outcomeOf(error);
   }
 }

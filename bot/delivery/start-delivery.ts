@@ -7,6 +7,7 @@ import type { BotClient } from '../engine-client.ts';
 import { isAbort } from '../run-follower.ts';
 import { deliverOne } from './deliver-one.ts';
 import { createDeliveryQueue, type DeliveryQueue } from './delivery-queue.ts';
+import type { ObserveDelivery } from './observed-delivery.ts';
 import { createOutcomeMemory, type OutcomeMemory } from './outcome-memory.ts';
 import { createSilenceNotice, type SilenceNotice } from './silence-notice.ts';
 
@@ -26,6 +27,8 @@ export type DeliveryDeps = {
   /** Called while the engine and the platform answer; the watchdog looks at what it writes. */
   readonly alive?: () => Promise<void>;
   readonly pauses?: Partial<typeof defaultPauses>;
+  /** For metrics. */
+  readonly observe?: ObserveDelivery;
 };
 
 export type PlaceMemory = {
@@ -115,8 +118,10 @@ async function perform(delivery: DeliveryView, at: At): Promise<void> {
     outcomes.keep(delivery.id, considered.kept);
     return report(delivery.id, at);
   }
+  const beganAtMs = performance.now();
   const outcome = await delivered(considered.delivery, at);
   if (outcome === undefined) return;
+  deps.observe?.({ kind: 'ended', outcome: outcome.kind, seconds: (performance.now() - beganAtMs) / 1000 });
   if (outcome.kind !== 'delivered')
     deps.log.warn(`message ${delivery.id} in ${delivery.place.place}: ${outcome.error}`);
   outcomes.keep(delivery.id, { revision: delivery.revision, outcome });
@@ -168,6 +173,7 @@ async function probe(at: At): Promise<boolean> {
     deps.log.warn(`${surface} does not answer`, error);
   }
   const isHealthy = detail === '';
+  deps.observe?.({ kind: 'probed', isHealthy });
   const body = { surface, tenant, isHealthy, detail };
   await asked(() => deps.engine.reportSurface(body, { signal: deps.signal }), `report on ${surface}`, at);
   return isHealthy;
@@ -186,6 +192,7 @@ async function subscribedPlaces(at: At): Promise<readonly ChatPlace[] | undefine
 async function asked<Answer>(ask: () => Promise<Answer>, doing: string, at: At): Promise<Answer | undefined> {
   try {
     const answer = await ask();
+    at.deps.observe?.({ kind: 'engine-answered' });
     await at.silence.answered();
     return answer;
   } catch (error) {

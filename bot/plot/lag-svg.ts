@@ -150,7 +150,7 @@ const niceTopsMs = [
   ...[1, 2, 4, 8, 20, 40, 100].map((count) => count * dayMs),
 ];
 
-/** The next larger value whose quarters are easy to read. */
-function niceTop(ms: number): number {
+/** The next larger value whose quarters are easy to read. Milliseconds. */
+export function niceTop(ms: number): number {
   return niceTopsMs.find((top) => top >= ms) ?? ms;
 }

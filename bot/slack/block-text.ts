@@ -56,6 +56,8 @@ function wordsOfElement(element: Node, isPreformatted: boolean): string {
     }
     case 'user':
       return `<@${String(element.user_id)}>`;
+    case 'link':
+      return String(element.url);
     case 'usergroup':
       return `<!subteam^${String(element.usergroup_id)}>`;
     case 'rich_text_section':

@@ -9,6 +9,7 @@ import { decide } from '../conversation/decide.ts';
 import { lineOfForm } from '../conversation/forms.ts';
 import { outageCard } from '../conversation/plain-cards.ts';
 import type { BotClient } from '../engine-client.ts';
+import type { ObserveLine } from '../observed-line.ts';
 import { type Answerer, createAnswerer } from './answers.ts';
 import type { BoundedMemory } from './bounded-memory.ts';
 import { answersOf, cardsView, formView, lineView, type ModalOrigin, readOrigin, waitingView } from './form-view.ts';
@@ -38,6 +39,7 @@ export type ConversationDeps = {
   readonly shownViews: BoundedMemory<types.ModalView>;
   readonly nowMs: () => number;
   readonly log: SlackLog;
+  readonly observeLine?: ObserveLine;
 };
 
 type EventOf<Kind extends SlackEvent['kind']> = Extract<SlackEvent, { kind: Kind }>;
@@ -138,7 +140,14 @@ async function runLine(line: string, turn: Turn, deps: ConversationDeps): Promis
     return count === 1 ? turn.event.key : `${turn.event.key}:${count}`;
   };
   const meant = await withMembers(line, deps.clients.answering);
-  return executeChatLine(meant, { engine: deps.engine, actor, place: turn.place, newKey, nowMs: deps.nowMs });
+  return executeChatLine(meant, {
+    engine: deps.engine,
+    speaker: { actor },
+    place: turn.place,
+    newKey,
+    nowMs: deps.nowMs,
+    observe: deps.observeLine,
+  });
 }
 
 async function actorOf(event: SlackEvent, deps: ConversationDeps): Promise<ChatActor> {

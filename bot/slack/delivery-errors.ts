@@ -45,7 +45,8 @@ export function isRefusedForm(error: unknown): boolean {
 /** What a failed call means for the delivery: try later, post anew, or tell somebody. */
 export function deliveryErrorOf(doing: string, cause: unknown): DeliveryError {
   if (cause instanceof webApi.WebAPIRateLimitedError) {
-    return new DeliveryError(`${doing}: Slack's rate limit`, { cause, retryAfterMs: cause.retryAfter * 1000 });
+    const retryAfterMs = cause.retryAfter * 1000;
+    return new DeliveryError(`${doing}: Slack's rate limit`, { cause, retryAfterMs, isRateLimited: true });
   }
   const name = platformErrorOf(cause);
   const message = `${doing}: ${name ?? (cause instanceof Error ? cause.message : String(cause))}`;

@@ -1,5 +1,5 @@
 import type { types } from '@slack/bolt';
-import { type Button, type Card, shorten, type Table, type Tone } from '../card.ts';
+import { addressOf, type Button, type Card, shorten, type Table, type Tone } from '../card.ts';
 import { progressWords } from '../conversation/machine-words.ts';
 import { displayWidth, padTo, safeText } from '../terminal/safe-text.ts';
 import { textOfBlocks } from './block-text.ts';
@@ -138,7 +138,7 @@ function draw(card: Card, view: View): types.KnownBlock[] {
   const blocks = [
     { type: 'header', text: plainText(shorten(`${signs[card.tone]} ${card.title}`, slackLimits.headerLength)) },
     ...richText([mentionElements(view.mentions ?? [])]),
-    ...richText([...paragraphs, ...progressParagraph(card), ...fieldParagraphs(card, view)]),
+    ...richText([...paragraphs, ...linkParagraph(card), ...progressParagraph(card), ...fieldParagraphs(card, view)]),
     ...(card.table === undefined ? [] : tableBlocks(card.table, shape)),
     ...(card.sections ?? []).flatMap((part) => sectionBlocks(part, view)),
     ...(card.copyLine === undefined ? [] : preformatted(`${view.commandPrefix}${card.copyLine}`)),
@@ -153,6 +153,12 @@ function mentionElements(mentions: readonly string[]): RichElement[] {
     id.startsWith('S') ? { type: 'usergroup', usergroup_id: id } : { type: 'user', user_id: id },
     { type: 'text', text: ' ' },
   ]);
+}
+
+/** The one element that Slack makes clickable; its address is one of ours. */
+function linkParagraph(card: Card): RichElement[][] {
+  const url = addressOf(card);
+  return url === undefined ? [] : [[{ type: 'link', url, text: url }]];
 }
 
 function progressParagraph({ progress }: Card): RichElement[][] {

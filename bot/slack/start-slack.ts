@@ -3,6 +3,7 @@ import { OutageError } from '../../domain/outage.ts';
 import { minuteMs } from '../../domain/units.ts';
 import type { ChatSurface } from '../chat-surface.ts';
 import type { BotClient } from '../engine-client.ts';
+import type { ObserveLine } from '../observed-line.ts';
 import { createBoundedMemory } from './bounded-memory.ts';
 import type { ConversationDeps, SlackLog } from './conversation.ts';
 import { bodyBytesMax, openHttpDoor, requestPath } from './http-door.ts';
@@ -29,6 +30,7 @@ export type SlackDeps = {
   readonly engine: Pick<BotClient, 'ask' | 'follow'>;
   readonly nowMs: () => number;
   readonly log: SlackLog;
+  readonly observeLine?: ObserveLine;
 };
 
 export type SlackBot = {

@@ -1,4 +1,5 @@
 import {
+  addressOf,
   type Button,
   type Card,
   cardLimits,
@@ -74,7 +75,7 @@ export function cardActivity(content: AdaptiveCard, summary: string, isNotifying
 
 function draw(card: Card, view: CardView): AdaptiveCard {
   const { text = [], fields = [], sections = [], table, progress, copyLine, footer, picture } = card;
-  const actions = actionsOf(card, view);
+  const actions = [...openActions(card), ...actionsOf(card, view)];
   const refresh = refreshOf(card, view);
   const body: Element[] = [
     ...titleElements(card),
@@ -164,6 +165,13 @@ function sectionElements(section: Section, commandPrefix: string): Element[] {
 
 function copyElements(command: string): Element[] {
   return container(lineOf([plainRun(command, { fontType: 'monospace' })]), { style: 'emphasis' });
+}
+
+/** Opens a page of this installation in the browser. */
+function openActions(card: Card): Element[] {
+  const url = addressOf(card);
+  if (url === undefined || card.link === undefined) return [];
+  return [{ type: 'Action.OpenUrl', title: shorten(harmless(card.link.label), cardLimits.buttonLabelLength), url }];
 }
 
 /** Everybody sees the same shared card: what only some may press is behind a button that asks for one's own view of it. */

@@ -6,6 +6,7 @@ import { type ChatReply, executeChatLine, type ReplyFile } from '../chat-line.ts
 import type { DeliveryLog } from '../delivery/start-delivery.ts';
 import type { BotClient } from '../engine-client.ts';
 import type { Form } from '../form.ts';
+import type { ObserveLine } from '../observed-line.ts';
 import type { AdaptiveCard, InboundActivity } from './activity.ts';
 import type { Actors } from './actors.ts';
 import type { BotFramework, Posted } from './bot-framework.ts';
@@ -27,6 +28,7 @@ export type TeamsDeps = {
   readonly log: DeliveryLog;
   /** How long who clicked is kept waiting; see `teamsLimits`. */
   readonly invokeMs: number;
+  readonly observeLine?: ObserveLine | undefined;
 };
 
 /** An activity and who sent it. */
@@ -37,10 +39,11 @@ export async function carryOut(line: string, { activity, actor }: Turn, deps: Te
   if (isPrivateLine(line) && activity.conversation.conversationType !== 'personal') return { cards: [privateCard()] };
   const reply = await executeChatLine(line, {
     engine: deps.engine,
-    actor,
+    speaker: { actor },
     place: placeOf(activity),
     newKey: idempotencyKeys(actor),
     nowMs: deps.nowMs,
+    observe: deps.observeLine,
   });
   return reply.form === undefined ? reply : { ...reply, cards: withFormButton(reply.cards, reply.form) };
 }
@@ -100,6 +103,7 @@ function csvCard(file: ReplyFile): Card {
 /** Codes that make somebody a person for the engine are not for a channel's eyes. */
 function isPrivateLine(line: string): boolean {
   const parsed = parseLine(line);
+  if (parsed.kind === 'command' && parsed.command.verb === 'console') return !parsed.command.isSignOut;
   const verb = parsed.kind === 'command' ? parsed.command.verb : parsed.problem.verb;
   return verb === 'link' || verb === 'authenticator';
 }

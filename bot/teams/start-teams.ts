@@ -1,6 +1,7 @@
 import type { ChatSurface } from '../chat-surface.ts';
 import type { DeliveryLog } from '../delivery/start-delivery.ts';
 import type { BotClient } from '../engine-client.ts';
+import type { ObserveLine } from '../observed-line.ts';
 import { createActors } from './actors.ts';
 import { createBotFramework } from './bot-framework.ts';
 import { createConnectorHttp } from './connector-http.ts';
@@ -24,6 +25,7 @@ export type StartTeamsDeps = {
   readonly retryPauseMs?: number;
   /** How long who clicks is kept waiting for the engine; 8 s if left out, because Teams gives up soon after. */
   readonly invokeMs?: number;
+  readonly observeLine?: ObserveLine;
 };
 
 export type Teams = {
@@ -64,6 +66,7 @@ export async function startTeams(deps: StartTeamsDeps): Promise<Teams> {
     nowMs,
     log,
     invokeMs: deps.invokeMs ?? teamsLimits.invokeMs,
+    observeLine: deps.observeLine,
   });
   const server = await listen(receiver, { port: settings.port, log });
   return {

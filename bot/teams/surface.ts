@@ -169,5 +169,5 @@ function deliveryErrorOf(error: ConnectorError, where: string): DeliveryError {
   if (status === 404) return new DeliveryError(message, { cause: error, isMessageGone: true, retryAfterMs: undefined });
   const isForGood = status === 400 || status === 403 || status === 413;
   const retryAfterMs = isForGood ? undefined : Math.max(1000, error.retryAfterMs ?? laterMs);
-  return new DeliveryError(message, { cause: error, retryAfterMs });
+  return new DeliveryError(message, { cause: error, retryAfterMs, isRateLimited: status === 429 });
 }

@@ -7,7 +7,7 @@ const words: Readonly<Record<string, readonly string[]>> = {
   ...Object.fromEntries(
     'approvals alerts approve reject withdraw review ack unack snooze unsnooze escalate mute'.split(' ').map(none),
   ),
-  ...Object.fromEntries('people link authenticator subscribe whoami version'.split(' ').map(none)),
+  ...Object.fromEntries('people link authenticator console subscribe whoami version'.split(' ').map(none)),
   help: runnableVerbs,
 };
 

@@ -1,4 +1,13 @@
-import { type Card, cardLimits, type Field, type Progress, type Section, type Table, type Tone } from '../card.ts';
+import {
+  addressOf,
+  type Card,
+  cardLimits,
+  type Field,
+  type Progress,
+  type Section,
+  type Table,
+  type Tone,
+} from '../card.ts';
 import { progressWords } from '../conversation/machine-words.ts';
 import { displayWidth, padTo, safeText, wrapText } from './safe-text.ts';
 
@@ -35,6 +44,7 @@ export function renderCard(rawCard: Card, options: RenderOptions): string {
   const lines = [
     ...titleLines(card, view),
     ...(card.text ?? []).flatMap((paragraph) => paragraphLines(paragraph, view)),
+    ...linkLines(card),
     ...(card.progress === undefined ? [] : progressLines(card.progress, view)),
     ...fieldLines(card.fields ?? [], view),
     ...pictureLines(card, view),
@@ -73,6 +83,12 @@ function titleLines(card: Card, view: View): string[] {
 function paragraphLines(paragraph: string, view: View): string[] {
   const text = paragraph.slice(0, cardLimits.paragraphLength);
   return wrapText(text, view.width - 2).map((line) => `  ${paintCommands(line, view)}`);
+}
+
+/** Alone on its line and in one piece, however narrow the terminal is: terminals make that something to click on. */
+function linkLines(card: Card): string[] {
+  const address = addressOf(card);
+  return address === undefined ? [] : [`  ${address}`];
 }
 
 function progressLines(progress: Progress, view: View): string[] {

@@ -98,6 +98,18 @@ export const setUpVerbs = {
     examples: ['authenticator', 'authenticator 123456'],
     related: ['approve', 'whoami'],
   },
+  console: {
+    ...reads,
+    group: 'Set up',
+    form: 'console [--sign-out]',
+    approval: 'Nobody.',
+    summary: 'a link to the web page, good once',
+    flags: [{ name: 'sign-out', meaning: 'end every session of yours there, in whichever browser' }],
+    effect:
+      'You alone see a link that signs you in as yourself: once, within 5 minutes. A session ends after an hour without use, and after 12 h.',
+    examples: ['console', 'console --sign-out'],
+    related: ['whoami', 'authenticator', 'link'],
+  },
   whoami: {
     ...anybody,
     group: 'Set up',

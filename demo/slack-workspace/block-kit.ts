@@ -74,6 +74,7 @@ const style = z
 const richElement = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('text'), text: text(12_000), style }),
   z.strictObject({ type: z.literal('user'), user_id: z.string().regex(/^[UW][A-Z0-9]+$/), style }),
+  z.strictObject({ type: z.literal('link'), url: z.url().max(3000), text: text(3000).optional(), style }),
   z.strictObject({ type: z.literal('usergroup'), usergroup_id: z.string().regex(/^S[A-Z0-9]+$/), style }),
   z.strictObject({
     type: z.literal('date'),

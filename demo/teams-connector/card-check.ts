@@ -120,7 +120,9 @@ function checkAction(action: unknown, seen: Seen): void {
     'unknown action style',
     seen,
   );
-  if (action.type === 'Action.Execute') {
+  if (action.type === 'Action.OpenUrl') {
+    need(String(action.url).startsWith('https://'), 'Action.OpenUrl opens no https page', seen);
+  } else if (action.type === 'Action.Execute') {
     need(isText(action.verb), 'Action.Execute has no verb', seen);
     if (isNode(action.fallback)) checkAction(action.fallback, seen);
   } else {

@@ -156,6 +156,7 @@ const commandOfAnyKind: fc.Arbitrary<Command> = fc.oneof(
   fc.record({ verb: fc.constant('oncall'), persons: optional(fc.array(personOf(), { minLength: 1, maxLength: 10 })) }),
   fc.record({ verb: fc.constant('link'), code: optional(fc.stringMatching(/^[A-Z0-9][A-Z0-9-]{0,20}$/)) }),
   fc.record({ verb: fc.constant('authenticator'), code: optional(codeOf) }),
+  fc.record({ verb: fc.constant('console'), isSignOut: fc.boolean() }),
   fc.record({ verb: fc.constant('audit'), about: fc.oneof(nameOf, approvalOf), isCsv: fc.boolean() }),
 ) as fc.Arbitrary<Command>;
 

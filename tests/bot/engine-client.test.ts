@@ -64,6 +64,8 @@ it('every call goes to its route and its answer is parsed', async () => {
     { kind: 'snooze', body: { alert: 'alr_7K3M9Q2WXA', forMs: 60_000 } },
     { kind: 'onCall', body: { persons: ['ana'] } },
     { kind: 'tag', body: { machine: 'vm-7', add: ['web'], remove: [] } },
+    { kind: 'signInLink', body: {} },
+    { kind: 'signOut', body: { isEverywhere: true } },
   ];
   for (const call of calls) {
     const expected = await world.ask(call);
@@ -125,6 +127,40 @@ it('what only a bot may do goes to its routes, for whom it speaks is said, and a
   const header = engine.received.at(-1)?.actor ?? '';
   expect(header).toMatch(/^[\x21-\x7e]+$/);
   expect(JSON.parse(decodeURIComponent(header))).toEqual(actor);
+});
+
+it('the web console’s own calls go to its routes; a refused code or session is an answer', async () => {
+  const seen: string[] = [];
+  const token = 'x'.repeat(43);
+  const isOver = { status: 401, body: { kind: 'unauthenticated', message: 'This session is over.' } };
+  const answers: Record<string, { status: number; body: unknown }> = {
+    '/v1/console/sessions': { status: 200, body: { token, person: 'ana', expiresAtMs: 2, idleLimitMs: 1 } },
+    '/v1/bot/console': { status: 200, body: {} },
+    '/v1/overview': { status: 403, body: { kind: 'forbidden', message: 'not yours' } },
+    '/v1/report': isOver,
+  };
+  engine.answerRaw((one, text) => {
+    seen.push(`${one.method} ${one.path} ${text}`.trim());
+    const { status, body } = answers[one.path.split('?')[0] ?? ''] ?? isOver;
+    return { status, type: 'application/json', body: Buffer.from(JSON.stringify(body)) };
+  });
+  const code = { code: '7K3M-9Q2W-XA4T', address: '127.0.0.1' };
+  expect(await client.signIn(code, {})).toMatchObject({ kind: 'signed-in', session: { token, person: 'ana' } });
+  await client.reportConsole({ url: 'https://127.0.0.1:7443' }, {});
+  expect(describeCauses(await outageOf(client.overview({})))).toContain('not yours');
+  const report = await client.report({ machine: 'vm 7', fromMs: 1, toMs: 2 }, { session: token });
+  expect(report).toMatchObject({ kind: 'refusal', refusal: { kind: 'unauthenticated' } });
+  expect(await client.ask({ kind: 'whoami' }, { session: token })).toMatchObject({ kind: 'refusal' });
+  answers['/v1/console/sessions'] = { status: 409, body: { kind: 'refused', message: 'used already' } };
+  expect(await client.signIn(code, {})).toMatchObject({ kind: 'refusal', refusal: { message: 'used already' } });
+  expect(seen).toEqual([
+    `POST /v1/console/sessions ${JSON.stringify(code)}`,
+    'POST /v1/bot/console {"url":"https://127.0.0.1:7443"}',
+    'GET /v1/overview',
+    'GET /v1/report?fromMs=1&toMs=2&machine=vm+7',
+    'GET /v1/whoami',
+    `POST /v1/console/sessions ${JSON.stringify(code)}`,
+  ]);
 });
 
 it('an order whose answer got lost is sent again with the same key', async () => {

@@ -206,6 +206,8 @@ export const plainRows: readonly CommandRow[] = [
   ['audit vm-7', { verb: 'audit', about: 'vm-7', isCsv: false }],
   ['audit vm:vm-7', { verb: 'audit', about: 'vm-7', isCsv: false }],
   ['audit apr_7k3m9q2wxa --csv', { verb: 'audit', about: approval, isCsv: true }],
+  ['console', { verb: 'console', isSignOut: false }],
+  ['/dr console --sign-out', { verb: 'console', isSignOut: true }],
   ['whoami', { verb: 'whoami' }],
   ['version', { verb: 'version' }],
 ];

@@ -23,6 +23,7 @@ import {
   thresholdBody,
   withdrawBody,
 } from '../../protocol/chat-api.ts';
+import { consoleRoutes, signOutBody } from '../../protocol/console-api.ts';
 import {
   bookmarkBody,
   cleanupBody,
@@ -79,6 +80,8 @@ const orders = {
   [chatRoutes.link]: ['link', linkBody],
   [chatRoutes.authenticator]: ['authenticator', authenticatorBody],
   [chatRoutes.tag]: ['tag', tagBody],
+  [consoleRoutes.signInLink]: ['signInLink', z.strictObject({})],
+  [consoleRoutes.signOut]: ['signOut', signOutBody],
 } as const;
 
 /** An HTTPS peer that is as strict as the engine: TLS 1.3 with client certificates, known routes, strict bodies, keys on orders. */

@@ -53,6 +53,8 @@ export function machine(name: string, more: Partial<MachineView> = {}): MachineV
     availablePointCount: 214,
     sentBytesTotal: 812 * mebibyte,
     drill: null,
+    tags: [],
+    lastDrill: null,
     ...more,
   };
 }
@@ -172,6 +174,7 @@ const cleanupRun: RunView = {
 
 const host: HostView = {
   name: 'hv-1',
+  siteName: 'main',
   agentVersion: '0.1.0',
   lastSeenMs: nowMs - 3000,
   certificateExpiresAtMs: nowMs + 89 * 86_400_000,
@@ -213,6 +216,12 @@ function answerTo(call: ApiCall): ApiAnswer {
   const started = (runId: string): ApiAnswer => ({ kind: 'order', answer: { kind: 'run-started', runId } as never });
   const said = (message: string): ApiAnswer => ({ kind: 'order', answer: { kind: 'done', message } });
   switch (call.kind) {
+    case 'signInLink': {
+      const [url, code] = ['https://lifeboat.example:7443/sign-in#7K3M-9Q2W-XA4T', '7K3M-9Q2W-XA4T'];
+      return { kind: 'signInLink', link: { url, code, expiresAtMs: nowMs + 300_000 } };
+    }
+    case 'signOut':
+      return said('ana signed out of the web console everywhere: 2 sessions ended.');
     case 'testFailover':
       return call.body.dryRun ? { kind: 'order', answer: { kind: 'plan', plan } } : started('run_4F6H8J0KMN');
     case 'cleanup':
@@ -239,6 +248,7 @@ const plan = {
   accelerator: 'tcg',
   expiresAfterMs: 14_400_000,
   steps: stepNames,
+  measured: { medianMs: 4200, slowestMs: 9100, runCount: 10 },
 };
 
 export function refusal(body: Partial<RefusalBody> & { message: string }): ApiAnswer {
@@ -249,6 +259,13 @@ const silentAgent = { kind: 'critical', message: 'no heartbeat of the agent on h
 
 /** All scenarios' engines, by the name that the transcript's first line gives. */
 export const worlds: Readonly<Record<string, World>> = {
+  'no-console': {
+    ...well,
+    order: () => ({
+      kind: 'signInLink',
+      link: { url: null, code: '7K3M-9Q2W-XA4T', expiresAtMs: nowMs + 300_000 },
+    }),
+  },
   well,
   viewer: { ...well, roles: ['viewer'] },
   empty: { machines: [], hosts: [], runs: [] },

@@ -23,12 +23,18 @@ async function problemOf(config: unknown): Promise<string> {
   );
 }
 
-it('takes Slack, Teams, or both, and says what is wrong with its place', async () => {
+it('takes Slack, Teams, the web console, or several, and says what is wrong with its place', async () => {
   const teams = { appId: 'a', tenantId: 't', secret: 'file:/run/secrets/teams', port: 3978 };
   expect(await problemOf({ ...base, slack })).toBe('none');
   expect(await problemOf({ ...base, teams })).toBe('none');
   expect(await problemOf({ ...base, slack, teams: { ...teams, allowedTenants: ['x'] } })).toBe('none');
-  expect(await problemOf(base)).toContain('needs `slack`, `teams`, or both');
+  expect(await problemOf(base)).toContain('needs `slack`, `teams`, `web`, or several of them');
+  const web = { listen: { port: 8443 } };
+  expect(await problemOf({ ...base, web })).toBe('none');
+  expect(await problemOf({ ...base, slack, web: { ...web, url: 'https://dr.example.com' } })).toBe('none');
+  expect(await problemOf({ ...base, web: { ...web, url: 'http://dr.example.com' } })).toContain('web.url');
+  expect(await problemOf({ ...base, web: { ...web, url: 'https://dr.example.com/console' } })).toContain('web.url');
+  expect(await problemOf({ ...base, web: { ...web, tls: { certificateFile: 'a.crt' } } })).toContain('web.tls');
   expect(await problemOf({ ...base, slack: { ...slack, mode: 'http' } })).toContain('slack.signingSecret: is missing');
   expect(await problemOf({ ...base, slack, teams: { ...teams, port: 'x' } })).toContain('teams.port');
 });

@@ -94,9 +94,11 @@ function answersIn(text: string): FormAnswers {
 async function say(person: string, line: string, stage: Stage): Promise<void> {
   const { world } = stage;
   const displayName = `${person[0]?.toUpperCase()}${person.slice(1)}`;
+  const user = { surface: 'slack', tenant: 'T1', user: person.toUpperCase() } as const;
+  const actor = { ...user, displayName, kind: 'member', envelope: line } as const;
   const reply: ChatReply = await executeChatLine(line, {
     engine: world,
-    actor: { surface: 'slack', tenant: 'T1', user: person.toUpperCase(), displayName, kind: 'member', envelope: line },
+    speaker: { actor },
     place: { surface: 'slack', tenant: 'T1', place: 'C1' },
     newKey: () => 'key-12345',
     nowMs: world.nowMs,

@@ -160,6 +160,15 @@ function order(state: State, call: ApiCall, person: string): ApiAnswer {
         { state: 'snoozed', owner: person, snoozedUntilMs: state.nowMs + call.body.forMs },
         `${person} snoozed it.`,
       );
+    case 'signInLink': {
+      const code = '7K3M-9Q2W-XA4T';
+      const url = `https://lifeboat.example:7443/sign-in#${code}`;
+      return { kind: 'signInLink', link: { url, code, expiresAtMs: state.nowMs + 300_000 } };
+    }
+    case 'signOut': {
+      const message = `${person} signed out of the web console everywhere: 1 session ended.`;
+      return { kind: 'order', answer: { kind: 'done', message } };
+    }
     case 'link': {
       const expiresAtMs = state.nowMs + 600_000;
       return { kind: 'link', link: { kind: 'code', code: '7K3M-9Q2W', expiresAtMs, typeWhere: 'terminal' } };
@@ -192,6 +201,8 @@ function dryRun(machineName: string): ApiAnswer {
     impact,
     checks,
     steps: ['shut down the original', 'send the last changes', 'start at the target', 'verify', 'hydrate'],
+    measured: null,
+    measuredDrills: { medianMs: 4200, slowestMs: 9100, runCount: 10 },
   };
   return { kind: 'order', answer: { kind: 'failover-plan', plan } };
 }

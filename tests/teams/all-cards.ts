@@ -51,7 +51,9 @@ async function transcriptCards(): Promise<NamedCard[]> {
 async function cardsOf(line: string, file: string, engine: ReturnType<typeof engineOf>): Promise<NamedCard[]> {
   const { cards } = await executeChatLine(line, {
     engine,
-    actor: { surface: 'teams', tenant: 't', user: 'u', displayName: 'ana', kind: 'member', envelope: 'e' },
+    speaker: {
+      actor: { surface: 'teams', tenant: 't', user: 'u', displayName: 'ana', kind: 'member', envelope: 'e' },
+    },
     place: { surface: 'teams', tenant: 't', place: '19:x@thread.tacv2' },
     newKey: () => 'key',
     nowMs: () => nowMs,

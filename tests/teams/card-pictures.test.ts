@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Button } from '../../bot/card.ts';
+import type { Button, Card } from '../../bot/card.ts';
 import { renderCard } from '../../bot/teams/render-card.ts';
 import { renderForm } from '../../bot/teams/render-form.ts';
 import { hostileTexts } from '../bot/slack/card-arbitrary.ts';
@@ -26,6 +26,11 @@ function sends(button: Button): object {
   if (opens === undefined) return { type: 'Action.Execute', title: label, data: { lifeboat: { kind: 'line', line } } };
   const data = { msteams: { type: 'task/fetch' }, lifeboat: { kind: 'form', form: opens, line } };
   return { type: 'Action.Submit', title: label, data };
+}
+
+/** The browser opens it; the bot hears nothing. */
+function opens(card: Card): object[] {
+  return card.link === undefined ? [] : [{ type: 'Action.OpenUrl', title: card.link.label }];
 }
 
 let browser: CardBrowser;
@@ -57,7 +62,7 @@ describe("in Microsoft's own renderer", () => {
       cards.map(({ card }) => renderCard(card, own)),
       looks[0],
     );
-    const meant = cards.map(({ card }) => (card.buttons ?? []).map(sends));
+    const meant = cards.map(({ card }) => [...opens(card), ...(card.buttons ?? []).map(sends)]);
     expect(pressed.flat().length).toBeGreaterThan(30);
     expect(pressed).toMatchObject(meant);
   });

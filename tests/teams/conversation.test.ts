@@ -85,8 +85,11 @@ describe('lines', () => {
   test('codes are not given away in a channel', async () => {
     expect(await heard(ana, '@DR link', channel)).toContain('belongs into our private chat');
     expect(await heard(ana, '@DR dr authenticator 654321', channel)).toContain('Nothing was done');
+    expect(await heard(ana, '@DR console', channel)).toContain('belongs into our private chat');
     expect(bot.engine.asked).toEqual([]);
     expect(await heard(ana, 'link')).toContain('QX7-33K');
+    expect(await heard(ana, 'console')).toContain('Open the web console');
+    expect(await heard(ana, '@DR console --sign-out', channel)).toContain('signed out');
   });
 
   test('a reading that is only a mistake is answered, and nothing is asked', async () => {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { brokenLimits, type Card } from '../../../bot/card.ts';
+import { addressOf, brokenLimits, type Card } from '../../../bot/card.ts';
 import { parseLine } from '../../../bot/chat-command.ts';
 import { alertCard, alertDetailCard, alertListCard } from '../../../bot/conversation/alert-cards.ts';
 import {
@@ -11,7 +11,7 @@ import {
 } from '../../../bot/conversation/approval-cards.ts';
 import { auditCard } from '../../../bot/conversation/audit-cards.ts';
 import { noteCard, surfaceTroubles } from '../../../bot/conversation/note-cards.ts';
-import { authenticatorCard, linkCard, peopleCard } from '../../../bot/conversation/people-cards.ts';
+import { authenticatorCard, linkCard, peopleCard, signInLinkCard } from '../../../bot/conversation/people-cards.ts';
 import { renderCard } from '../../../bot/terminal/render-card.ts';
 import type { AlertId, ApprovalId, RunId } from '../../../domain/ids.ts';
 import { type AlertView, type ApprovalView, alertRules, approvalState } from '../../../protocol/chat-api.ts';
@@ -178,6 +178,35 @@ describe('cards', () => {
     const code = { kind: 'code', code: '7K3M-9Q2W', expiresAtMs: nowMs + 600_000, typeWhere: 'chat' } as const;
     expect(linkCard(code, nowMs).audience).toBe('asker');
     expect(authenticatorCard({ kind: 'secret', uri: 'otpauth://x', secret: 'S' }).audience).toBe('asker');
+    const link = { url: 'https://lifeboat.example/sign-in#7K3M', code: '7K3M', expiresAtMs: nowMs + 300_000 };
+    for (const url of [link.url, null]) {
+      const card = signInLinkCard({ ...link, url }, nowMs);
+      expect(card.audience).toBe('asker');
+      // Titles and first lines stand in notifications, and in lists of what was said.
+      expect(JSON.stringify([card.title, card.text, card.footer])).not.toContain('7K3M');
+    }
+  });
+
+  it('a link is drawn for a page of the web and for nothing else, in one piece however narrow the terminal is', () => {
+    const card = (url: string): Card => ({
+      title: 'x',
+      tone: 'neutral',
+      audience: 'asker',
+      link: { label: 'Open', url },
+    });
+    const draw = (url: string) => renderCard(card(url), { widthColumns: 20, isColored: false, commandPrefix: '' });
+    const url = 'https://lifeboat.example:7443/sign-in#7K3M-9Q2W-XA4T';
+    expect(draw(url).split('\n')).toContain(`  ${url}`);
+    for (const wrong of [
+      'javascript:alert(1)',
+      'http://lifeboat.example',
+      'https://a b',
+      'https://a\u202e',
+      ' https://a',
+    ]) {
+      expect(addressOf(card(wrong))).toBeUndefined();
+      expect(draw(wrong).split('\n')).toHaveLength(1);
+    }
   });
 
   it('a request is mine to decide until I have voted, and never when it is my own', () => {

@@ -31,7 +31,7 @@ function chat(ask: (call: ApiCall, options: CallOptions) => Promise<ApiAnswer>) 
           return ask(call, options);
         },
       },
-      actor,
+      speaker: { actor },
       place,
       newKey: () => {
         keyCount += 1;

@@ -51,6 +51,10 @@ export const anyCard: fc.Arbitrary<Card> = fc
         { maxLength: 4 },
       ),
       picture: fc.record({ path: filled(100), apiPath: filled(100), altText: filled(100) }),
+      link: fc.record({
+        label: filled(75),
+        url: fc.oneof(fc.webUrl({ withFragments: true, validSchemes: ['https', 'http'] }), text(300)),
+      }),
       copyLine: text(300),
       buttons: fc.array(
         fc.record(

@@ -77,6 +77,17 @@ describe('cards as Block Kit', () => {
     }
   });
 
+  it('make a link of the card’s own address only, and only of a page of the web', () => {
+    const url = 'https://lifeboat.example:7443/sign-in#7K3M-9Q2W-XA4T';
+    const linked = renderBlocks({ ...plain, text: ['http://evil.example'], link: { label: 'Open', url } }, { nowMs });
+    expect(typesIn(linked).filter((type) => type === 'link')).toHaveLength(1);
+    expect(renderSlackText({ ...plain, link: { label: 'Open', url } }, { nowMs })).toContain(url);
+    const wrong = renderBlocks({ ...plain, link: { label: 'Open', url: 'javascript:alert(1)' } }, { nowMs });
+    expect(JSON.stringify(wrong)).not.toContain('javascript');
+    // A phone's notification is read by whoever sees the phone.
+    expect(fallbackText({ ...plain, link: { label: 'Open', url } })).not.toContain('7K3M');
+  });
+
   it('mention only ids of users and groups, never what somebody wrote', () => {
     const mentions = ['U00000001', '<!channel>', 'S00000001', '!here', 'U1|<!channel>', 'here'];
     const blocks = renderBlocks(plain, { nowMs, mentions });

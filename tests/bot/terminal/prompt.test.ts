@@ -121,7 +121,7 @@ describe('the prompt', () => {
 
 describe('completion', () => {
   it.each([
-    ['', 35],
+    ['', 36],
     ['fail', ['failover ']],
     ['app', ['approvals ', 'approve ']],
     ['approve ', []],

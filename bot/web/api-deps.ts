@@ -1,0 +1,21 @@
+import type { DeliveryLog } from '../delivery/start-delivery.ts';
+import type { BotClient } from '../engine-client.ts';
+import type { ObserveLine } from '../observed-line.ts';
+import type { WebLimits } from './limits.ts';
+
+export type WebEngine = Pick<
+  BotClient,
+  'ask' | 'download' | 'events' | 'overview' | 'report' | 'reportConsole' | 'signIn'
+>;
+
+/** What the routes need. */
+export type ApiDeps = {
+  readonly engine: WebEngine;
+  readonly limits: WebLimits;
+  readonly nowMs: () => number;
+  /** Monotonic. */
+  readonly clockMs: () => number;
+  readonly log: DeliveryLog;
+  /** For metrics. */
+  readonly observeLine?: ObserveLine | undefined;
+};

@@ -1,0 +1,133 @@
+import { html, nothing, type TemplateResult } from 'lit-html';
+import { keyed } from 'lit-html/directives/keyed.js';
+import { ref } from 'lit-html/directives/ref.js';
+import {
+  actionTitle,
+  completedLine,
+  effectOf,
+  type MissingPiece,
+  missingPieces,
+  readAction,
+  runLabel,
+} from './action-lines.ts';
+import { answerView } from './answer-view.ts';
+import { textOf } from './card-text.ts';
+import { cardView, copyView } from './card-view.ts';
+import { isRepeat, openSheet, pressInDialog, say } from './deeds.ts';
+import { dialogHead, submitOnEnter, takeFocus } from './dialog-parts.ts';
+import { modal } from './modal.ts';
+import type { Page } from './page.ts';
+import type { Sheet } from './talk.ts';
+
+/**
+ * Opens the dialog of an action: what you would type, what it would do, and then the doing.
+ *
+ * @param line of the grammar, e.g. `failover vm-7 --test`; what it lacks is asked for
+ */
+export function openAction(page: Page, line: string): void {
+  openSheet(page, line);
+}
+
+/** The dialog itself; stands once in the page, closed while no action is open. */
+export function actionSheet(page: Page): TemplateResult {
+  const { sheet } = page.state.talk;
+  const close = () => page.dispatch({ kind: 'talk-sheet-closed' });
+  return html`<dialog class="dialog dialog-wide" aria-labelledby="sheet-title" ${modal(sheet !== undefined)} @close=${() => page.state.talk.sheet !== undefined && close()}>
+    ${sheet === undefined ? nothing : keyed(sheet.number, sheetView(page, sheet, close))}
+  </dialog>`;
+}
+
+function sheetView(page: Page, sheet: Sheet, close: () => void): TemplateResult {
+  const line = completedLine(sheet.line, sheet.answers);
+  const isAsking = sheet.run.kind === 'none' || sheet.run.kind === 'asked';
+  return html`${dialogHead({ id: 'sheet-title', title: actionTitle(sheet.line), close })}
+    ${isAsking ? askingView(page, { sheet, line, close }) : doneView(page, { sheet, line, close })}`;
+}
+
+function answersIn(form: HTMLFormElement): Record<string, string> {
+  return Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, String(value)]));
+}
+
+type Parts = { readonly sheet: Sheet; readonly line: string; readonly close: () => void };
+
+function askingView(page: Page, { sheet, line, close }: Parts): TemplateResult {
+  const isBusy = sheet.run.kind === 'asked';
+  const effect = effectOf(sheet.line);
+  const submit = (event: SubmitEvent) => {
+    event.preventDefault();
+    if (!(event.currentTarget instanceof HTMLFormElement)) return;
+    // The fields know more than the last drawing: who types fast sends all of it.
+    const typed = completedLine(sheet.line, answersIn(event.currentTarget));
+    if (!isBusy && !isRepeat(page, `sheet ${sheet.number}`, event))
+      void say(page, typed, { kind: 'sheet', number: sheet.number });
+  };
+  const pieces = missingPieces(sheet.line);
+  return html`<form class="dialog-form" autocomplete="off" @submit=${submit}>
+    <div class="dialog-body">
+      ${typedView(page, line)} ${pieces.map((piece, index) => pieceView(page, sheet, { piece, isFirst: index === 0 }))}
+      ${dryRunView(page, sheet)}
+    </div>
+    <div class="dialog-foot">
+      ${effect === undefined ? nothing : html`<p class="effect">${textOf(effect)}</p>`}
+      <button type="button" class="button button-default" @click=${close}>Cancel</button>
+      <button type="submit" class="button button-primary" ${pieces.length === 0 ? ref(takeFocus) : nothing} aria-busy=${isBusy ? 'true' : 'false'}>
+        ${isBusy ? 'Sending …' : runLabel(sheet.line)}
+      </button>
+    </div>
+  </form>`;
+}
+
+function doneView(page: Page, { sheet, line, close }: Parts): TemplateResult {
+  return html`<div class="dialog-body">
+      ${typedView(page, line)}
+      <div class="sheet-answer">${answerView(page, sheet.run, { onButton: (button, event) => pressInDialog(page, button, event) })}</div>
+    </div>
+    <div class="dialog-foot">
+      <button type="button" class="button button-primary" ${ref(takeFocus)} @click=${close}>Close</button>
+    </div>`;
+}
+
+function typedView(page: Page, line: string): TemplateResult {
+  return html`<div class="typed">
+    <p class="overline">What you would type</p>
+    ${copyView(page, line)}
+  </div>`;
+}
+
+/** What it would do, before anything runs. Its own lines and buttons are left out: this dialog has them. */
+function dryRunView(page: Page, { line, dryRun }: Sheet): TemplateResult | typeof nothing {
+  if (!readAction(line).hasDryRun) return nothing;
+  return html`<section class="dry-run" aria-label="Dry run" aria-busy=${dryRun.kind === 'asked' ? 'true' : 'false'}>
+    <p class="overline">What it would do</p>
+    ${
+      dryRun.kind === 'cards'
+        ? dryRun.cards.map((card) => cardView(page, card, { hasActions: false }))
+        : answerView(page, dryRun, { busyWords: 'Checking. Nothing is started …' })
+    }
+  </section>`;
+}
+
+function pieceView(
+  page: Page,
+  sheet: Sheet,
+  { piece, isFirst }: { piece: MissingPiece; isFirst: boolean },
+): TemplateResult {
+  const id = `sheet-${piece.flag}`;
+  const value = sheet.answers[piece.flag] ?? piece.value;
+  const fill = (event: Event) => {
+    const field = event.currentTarget;
+    if (!(field instanceof HTMLInputElement || field instanceof HTMLTextAreaElement)) return;
+    page.dispatch({ kind: 'talk-sheet-filled', field: piece.flag, value: field.value });
+  };
+  return html`<div class="ask">
+    <label for=${id}>${piece.label}${piece.isRequired ? nothing : html` <span class="optional">(optional)</span>`}</label>
+    ${
+      piece.kind === 'paragraph'
+        ? html`<textarea class="field" id=${id} name=${piece.flag} rows="2" maxlength=${piece.lengthMax} ?required=${piece.isRequired} ${isFirst ? ref(takeFocus) : nothing}
+            aria-describedby=${`${id}-hint`} .value=${value} @input=${fill} @keydown=${submitOnEnter}></textarea>`
+        : html`<input class="field" id=${id} name=${piece.flag} type="text" maxlength=${piece.lengthMax} ?required=${piece.isRequired} ${isFirst ? ref(takeFocus) : nothing}
+            aria-describedby=${`${id}-hint`} .value=${value} @input=${fill} />`
+    }
+    <p class="ask-hint" id=${`${id}-hint`}>${piece.hint}</p>
+  </div>`;
+}

@@ -1,0 +1,33 @@
+import { html, type TemplateResult } from 'lit-html';
+import { textOf } from './card-text.ts';
+import { icon } from './icons.ts';
+
+/** The head of a dialog: what it is about, and the way out of it. */
+export function dialogHead(head: {
+  readonly id: string;
+  readonly title: string;
+  readonly close: () => void;
+}): TemplateResult {
+  return html`<div class="dialog-head">
+    <h2 id=${head.id}>${textOf(head.title)}</h2>
+    <button type="button" class="button button-quiet button-icon" aria-label="Close" @click=${head.close}>${icon('close')}</button>
+  </div>`;
+}
+
+/** For paragraphs: Enter sends, Shift-Enter makes a new line. */
+export function submitOnEnter(event: KeyboardEvent): void {
+  const field = event.target;
+  if (event.key !== 'Enter' || event.shiftKey || event.isComposing || !(field instanceof HTMLTextAreaElement)) return;
+  event.preventDefault();
+  field.form?.requestSubmit();
+}
+
+/** For `ref`: an element that takes the place of the one that had the focus gets it, as soon as it stands in the document. */
+export function takeFocus(element: Element | undefined): void {
+  if (element instanceof HTMLElement) queueMicrotask(() => element.focus());
+}
+
+/** The same for the chat: only when the button that opened it has the focus, so that nothing is taken away from a reader. */
+export function takeFocusFromNavigation(element: Element | undefined): void {
+  if (document.activeElement?.closest('.navigation')) takeFocus(element);
+}

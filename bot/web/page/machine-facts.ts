@@ -1,0 +1,47 @@
+import { html, nothing, type TemplateResult } from 'lit-html';
+import { formatBytes } from '../../../domain/units.ts';
+import type { MachineView } from '../../../protocol/control-api.ts';
+import { age } from '../../conversation/time-words.ts';
+import { textOf } from './card-text.ts';
+
+/** The disks of a machine, what has been sent of them, and the policy that holds. */
+export function machineFacts(machine: MachineView): TemplateResult {
+  const { policy, disks } = machine;
+  const wholeBytes = disks.reduce((sum, disk) => sum + disk.sizeBytes, 0);
+  return html`
+    <h2 id="facts-title">Disks and policy</h2>
+    <table class="table disks" aria-labelledby="facts-title">
+      <thead>
+        <tr><th scope="col">Disk</th><th scope="col" class="number">Size</th></tr>
+      </thead>
+      <tbody>
+        ${disks.map(
+          (disk) =>
+            html`<tr><th scope="row" class="mono">${textOf(disk.key)}</th><td class="number">${formatBytes(disk.sizeBytes)}</td></tr>`,
+        )}
+        ${disks.length > 1 ? html`<tr class="disks-sum"><th scope="row">All</th><td class="number">${formatBytes(wholeBytes)}</td></tr>` : nothing}
+      </tbody>
+    </table>
+    <dl class="facts">
+      <div><dt>Sent in all</dt><dd>${formatBytes(machine.sentBytesTotal)}${shareWords(machine.sentBytesTotal, wholeBytes)}</dd></div>
+      <div><dt>Changes</dt><dd>${textOf(machine.tracking)}</dd></div>
+      <div><dt>Kind</dt><dd>${machine.kind === 'qemu-guest' ? 'QEMU guest' : 'disk image'}</dd></div>
+      ${policy === null ? html`<div><dt>Policy</dt><dd>none: it is not protected</dd></div>` : policyFacts(policy)}
+    </dl>
+  `;
+}
+
+function shareWords(sentBytes: number, wholeBytes: number): string {
+  if (wholeBytes === 0 || sentBytes === 0) return '';
+  return `, ${(sentBytes / wholeBytes).toPrecision(2)} times its disks`;
+}
+
+function policyFacts(policy: NonNullable<MachineView['policy']>): TemplateResult {
+  return html`
+    <div><dt>Policy</dt><dd>${textOf(policy.name)}</dd></div>
+    <div><dt>A point every</dt><dd>${age(policy.crashConsistentEveryMs)}</dd></div>
+    <div><dt>Points kept</dt><dd>${age(policy.retentionMs)}</dd></div>
+    <div><dt>Lag limit</dt><dd>${age(policy.rpoThresholdMs)}</dd></div>
+    <div><dt>Drills end after</dt><dd>${age(policy.drillLimitMs)}</dd></div>
+  `;
+}

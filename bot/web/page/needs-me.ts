@@ -1,0 +1,85 @@
+import { html, nothing, type TemplateResult } from 'lit-html';
+import type { AlertView, ApprovalView } from '../../../protocol/chat-api.ts';
+import type { RunView } from '../../../protocol/control-api.ts';
+import { severityWords } from '../../conversation/alert-cards.ts';
+import { operationWords } from '../../conversation/approval-cards.ts';
+import { runName, runProgress } from '../../conversation/run-words.ts';
+import { age, relativeTime } from '../../conversation/time-words.ts';
+import { safeText } from '../../terminal/safe-text.ts';
+import type { Page } from './page.ts';
+import { type NeedsMe, needsMe } from './site-words.ts';
+import { chip } from './state-chip.ts';
+
+/** Of each kind; the rest is a link away. The panels keep their size, so that nothing below them moves. */
+const shownCountMax = 3;
+
+/** The three things that a person looks for first. */
+export function needsMeView(page: Page): TemplateResult {
+  const needs = needsMe(page.state);
+  return html`<section class="needs" aria-label="What needs me">
+    ${panel(
+      page,
+      { title: 'Waiting for me', href: '/approvals', none: 'Nothing waits for you.' },
+      needs.approvals.map((one) => approvalItem(page, one)),
+    )}
+    ${panel(
+      page,
+      { title: 'Open alerts', href: '/alerts', none: 'No open alert.' },
+      needs.alerts.map((one) => alertItem(page, one)),
+    )}
+    ${panel(page, { title: 'Running', href: undefined, none: 'Nothing is running.' }, runItems(page, needs))}
+  </section>`;
+}
+
+type Panel = { readonly title: string; readonly href: string | undefined; readonly none: string };
+
+function panel(page: Page, { title, href, none }: Panel, items: readonly TemplateResult[]): TemplateResult {
+  const count = items.length;
+  const isKnown = page.state.site !== undefined;
+  return html`<div class="card need">
+    <h2>${title}<span class="need-count">${isKnown ? count : ''}</span>${
+      href !== undefined && count > 0 ? html`<a href=${href} aria-label="All: ${title}">All</a>` : nothing
+    }</h2>
+    ${count === 0 ? html`<p class="muted need-none">${isKnown ? none : 'Connecting'}</p>` : html`<ul>${items.slice(0, shownCountMax)}</ul>`}
+  </div>`;
+}
+
+function approvalItem(page: Page, approval: ApprovalView): TemplateResult {
+  const glass = approval.isBreakGlass ? 'BREAK-GLASS · ' : '';
+  const essence = safeText(approval.impact[0] ?? approval.reason);
+  return html`<li>
+    <a class="need-item" href="/approvals/${encodeURIComponent(approval.id)}">
+      ${chip(page, 'warning', `${glass}${operationWords(approval)}`)}
+      <span class="need-detail" title=${essence}>
+        ${approval.requestedBy} asks · expires ${relativeTime(approval.expiresAtMs, page.nowMs)} · ${essence}
+      </span>
+    </a>
+  </li>`;
+}
+
+function alertItem(page: Page, alert: AlertView): TemplateResult {
+  const tone = alert.severity === 'critical' ? 'bad' : 'warning';
+  const words = safeText(`${severityWords(alert)} · ${relativeTime(alert.openedAtMs, page.nowMs)} · ${alert.text}`);
+  return html`<li>
+    <a class="need-item" href="/alerts#${encodeURIComponent(alert.id)}">
+      ${chip(page, tone, alert.title)}
+      <span class="need-detail" title=${words}>${words}</span>
+    </a>
+  </li>`;
+}
+
+function runItems(page: Page, { runs }: NeedsMe): TemplateResult[] {
+  return runs.map((run) => runItem(page, run));
+}
+
+function runItem(page: Page, run: RunView): TemplateResult {
+  const { percent, label } = runProgress(run);
+  const name = runName(run);
+  return html`<li>
+    <a class="need-item" href="/machines/${encodeURIComponent(run.machineName)}">
+      <span class="need-run">${chip(page, 'working', name)}<span class="muted">${percent} %</span></span>
+      <progress max="100" value=${percent} aria-label=${name}></progress>
+      <span class="need-detail" title=${label}>${label} · for ${age(page.nowMs - run.startedAtMs)} · ${run.requestedBy}</span>
+    </a>
+  </li>`;
+}

@@ -1,0 +1,131 @@
+import { html, nothing, type TemplateResult } from 'lit-html';
+import { repeat } from 'lit-html/directives/repeat.js';
+import type { ReportView } from '../../../protocol/console-api.ts';
+import { countWords } from '../../conversation/machine-cards.ts';
+import { quoteWord } from '../../format-command.ts';
+import type { Problem } from '../wire.ts';
+import { textOf } from './card-text.ts';
+import type { Page } from './page.ts';
+import { reportChoice } from './report-choice.ts';
+import { reportRun } from './report-run.ts';
+import { dateTime, lengthWords } from './report-words.ts';
+
+/** What was drilled and failed over in a period, with what it proved: to read here, and to print for whoever asks for proof. */
+export function reportPage(page: Page): TemplateResult {
+  const { report } = page.state;
+  return html`<div class="report">${reportChoice(page)} ${content(page, report)}</div>`;
+}
+
+function content(page: Page, report: Page['state']['report']): TemplateResult {
+  switch (report.kind) {
+    case 'none':
+    case 'loading':
+      return html`<p class="report-wait" role="status">Making the report …</p>`;
+    case 'failed':
+      return failed(report.problem);
+    case 'loaded':
+      return sheet(page, report.report);
+    default:
+      return report satisfies never;
+  }
+}
+
+function failed({ message, nextStep }: Problem): TemplateResult {
+  return html`<div class="report-failed" role="alert"><p>${textOf(message)}</p>${nextStep === null ? nothing : html`<p>${textOf(nextStep)}</p>`}</div>`;
+}
+
+function sheet(page: Page, report: ReportView): TemplateResult {
+  const { machineName, runs, isCut } = report;
+  return html`
+    <article class="report-sheet" aria-labelledby="report-title">
+      <header class="report-head">
+        <p class="report-kind">Lifeboat · drill and failover report</p>
+        <h1 id="report-title">${machineName ?? 'All machines'}</h1>
+        <p>${dateTime(report.fromMs)} to ${dateTime(report.toMs)}</p>
+        <p class="muted">Made by ${report.madeBy} on ${dateTime(report.madeAtMs)}</p>
+      </header>
+      ${summary(report)} ${withoutDrill(report)}
+      <section aria-labelledby="report-runs">
+        <h2 id="report-runs">${runs.length === 0 ? 'Nothing was run' : countWords(runs.length, 'run')}, oldest first</h2>
+        ${isCut ? html`<p class="report-cut">There were more: only the first ${runs.length} are listed. Choose a shorter period.</p>` : nothing}
+        ${repeat(
+          runs,
+          ({ run }) => run.id,
+          (entry) => reportRun(page, entry, { nowMs: report.madeAtMs, isManyPictures: runs.length > 100 }),
+        )}
+      </section>
+      ${auditProof(report)}
+    </article>
+  `;
+}
+
+// ── the figures ────────────────────────────────────────────────────────────────────────────────────────────
+function summary({ summary: figures, machineName }: ReportView): TemplateResult {
+  const { drillCount, verifiedDrillCount, failoverCount, failedRunCount, machineCount } = figures;
+  const isAllVerified = drillCount > 0 && verifiedDrillCount === drillCount;
+  return html`
+    <dl class="report-figures" aria-label="Summary">
+      ${machineName === null ? figure('Machines', String(machineCount), '') : nothing}
+      ${figure('Drills', String(drillCount), drillCount === 0 ? 'none in the period' : `${verifiedDrillCount} verified`, isAllVerified ? 'good' : 'warning')}
+      ${figure('Failovers', String(failoverCount), failoverCount === 0 ? 'none in the period' : 'planned')}
+      ${figure('Failed runs', String(failedRunCount), '', failedRunCount === 0 ? undefined : 'bad')}
+      ${figure('Data loss (RPO)', measured(figures.rpoMs, 'medianMs'), worst(figures.rpoMs))}
+      ${figure('Recovery (RTO)', measured(figures.rtoMs, 'medianMs'), worst(figures.rtoMs))}
+    </dl>
+  `;
+}
+
+type Measured = ReportView['summary']['rpoMs'];
+
+function measured(times: Measured, which: 'medianMs'): string {
+  return times === null ? '–' : lengthWords(times[which]);
+}
+
+function worst(times: Measured): string {
+  return times === null ? 'nothing measured' : `median; worst ${lengthWords(times.worstMs)}`;
+}
+
+function figure(label: string, value: string, note: string, tone?: string): TemplateResult {
+  return html`
+    <div class="figure">
+      <dt>${label}</dt>
+      <dd>${value}</dd>
+      <dd class="figure-note ${tone === undefined ? '' : `tone-${tone}`}">${note}</dd>
+    </div>
+  `;
+}
+
+function withoutDrill({ summary: { machinesWithoutDrill: names } }: ReportView): TemplateResult | typeof nothing {
+  if (names.length === 0) return nothing;
+  return html`
+    <section class="report-undrilled" aria-labelledby="report-undrilled">
+      <h2 id="report-undrilled">Protected, and no verified drill in the period: ${names.length}</h2>
+      <p>${names.join(', ')}</p>
+    </section>
+  `;
+}
+
+// ── how it can be proved ───────────────────────────────────────────────────────────────────────────────────
+function auditProof({ audit, machineName }: ReportView): TemplateResult {
+  const { headDigest, headNumber, isChainWhole } = audit;
+  const about = machineName === null ? '<vm>' : quoteWord(machineName);
+  return html`
+    <section class="report-proof" aria-labelledby="report-proof">
+      <h2 id="report-proof">Audit trail at the moment of this report</h2>
+      <dl class="facts">
+        <div><dt>Newest entry</dt><dd>number ${headNumber}</dd></div>
+        <div><dt>Its digest</dt><dd class="mono report-digest">${headDigest}</dd></div>
+        <div>
+          <dt>The chain</dt>
+          <dd class="tone-${isChainWhole ? 'good' : 'bad'}">
+            ${isChainWhole ? 'is whole' : 'IS BROKEN: entries were changed or removed outside of Lifeboat'}
+          </dd>
+        </div>
+      </dl>
+      <p>
+        To prove it later: <code>dr audit ${about} --csv</code> reads the trail again and checks the chain;
+        while it is whole and entry ${headNumber} still has this digest, nothing before this report was changed.
+      </p>
+    </section>
+  `;
+}

@@ -1,0 +1,105 @@
+import { html, nothing, type TemplateResult } from 'lit-html';
+import type { ApprovalView } from '../../../protocol/chat-api.ts';
+import type { ReportView } from '../../../protocol/console-api.ts';
+import type { RunView } from '../../../protocol/control-api.ts';
+import { runName } from '../../conversation/run-words.ts';
+import { textOf } from './card-text.ts';
+import { icon } from './icons.ts';
+import type { Page } from './page.ts';
+import { dateTime, lengthWords } from './report-words.ts';
+import { stepTable } from './run-body.ts';
+
+type Entry = ReportView['runs'][number];
+type Result = NonNullable<RunView['result']>;
+
+/** One drill or failover in the report: who, when, from what, and what was measured. */
+export function reportRun(page: Page, entry: Entry, how: { nowMs: number; isManyPictures: boolean }): TemplateResult {
+  const { run, approval, hasPicture } = entry;
+  const { result } = run;
+  const outcome = outcomeOf(run);
+  return html`
+    <section class="report-run" aria-labelledby="report-${run.id}">
+      <header class="report-run-head">
+        <h3 id="report-${run.id}">${runName(run)}</h3>
+        <span class="chip chip-${outcome.tone}">${icon(outcome.tone)}<span>${outcome.words}</span></span>
+      </header>
+      <div class="report-run-body">
+        <dl class="facts">
+          <div><dt>Asked for by</dt><dd>${run.requestedBy}</dd></div>
+          <div><dt>When</dt><dd>${dateTime(run.startedAtMs)}${tookWords(run)}</dd></div>
+          ${result === null ? nothing : resultFacts(result)}
+          ${run.failure === null ? nothing : html`<div><dt>Why it failed</dt><dd>${textOf(run.failure)}</dd></div>`}
+          ${approval === null ? nothing : approvalFacts(approval)}
+          <div><dt>Run</dt><dd class="mono">${run.id}</dd></div>
+        </dl>
+        ${hasPicture && result !== null ? picture(page, run, result, how.isManyPictures) : nothing}
+      </div>
+      ${stepTable(run, { nowMs: how.nowMs, isLive: true })}
+    </section>
+  `;
+}
+
+function outcomeOf(run: RunView): {
+  readonly tone: 'good' | 'warning' | 'bad' | 'working' | 'none';
+  readonly words: string;
+} {
+  if (run.state === 'active') return { tone: 'working', words: 'was running' };
+  if (run.state === 'failed') return { tone: 'bad', words: 'failed' };
+  if (run.result === null) return { tone: 'none', words: 'done' };
+  return run.result.verified ? { tone: 'good', words: 'verified' } : { tone: 'warning', words: 'not verified' };
+}
+
+function tookWords(run: RunView): string {
+  return run.finishedAtMs === null ? '' : `, took ${lengthWords(run.finishedAtMs - run.startedAtMs)}`;
+}
+
+function resultFacts(result: Result): TemplateResult {
+  const { failover, point } = result;
+  const rpo =
+    failover === undefined
+      ? `${lengthWords(result.pointAgeMs)}, if it had been real`
+      : `${lossWords(failover.rpoMs)}, measured`;
+  const rto = lengthWords(failover === undefined ? result.secondsToGuestUp * 1000 : failover.rtoMs);
+  return html`
+    <div><dt>Recovery point</dt><dd><span class="mono">${point.id}</span>, ${point.kind}, taken ${dateTime(point.takenAtMs)}</dd></div>
+    <div><dt>Data loss (RPO)</dt><dd>${rpo}</dd></div>
+    <div><dt>Time to recover (RTO)</dt><dd>${rto}</dd></div>
+    <div><dt>Boot check</dt><dd>${result.verified ? 'passed' : 'NOT passed'}: ${textOf(result.verification)}</dd></div>
+    ${failover === undefined ? nothing : html`<div><dt>Proof</dt><dd>${textOf(failover.proof)}</dd></div>`}
+  `;
+}
+
+function lossWords(ms: number): string {
+  return ms === 0 ? 'none' : lengthWords(ms);
+}
+
+function approvalFacts(approval: ApprovalView): TemplateResult {
+  const { requestedBy, requestedVia, requestedAtMs, reason, votes, isBreakGlass, review } = approval;
+  return html`
+    <div><dt>Approval</dt><dd><span class="mono">${approval.id}</span>: ${requestedBy} asked by ${requestedVia} on ${dateTime(requestedAtMs)}: “${textOf(reason)}”</dd></div>
+    ${votes.map((vote) => html`<div><dt>${vote.decision === 'approve' ? 'Approved by' : 'Rejected by'}</dt><dd>${voteWords(vote)}</dd></div>`)}
+    ${isBreakGlass ? html`<div><dt>Break-glass</dt><dd>without an approver${reviewWords(review)}</dd></div>` : nothing}
+  `;
+}
+
+function voteWords(vote: ApprovalView['votes'][number]): TemplateResult {
+  const stepUp = vote.stepUp === 'totp' ? 'with a six-digit code' : 'without a second factor';
+  const said = vote.reason === '' ? nothing : html`: “${textOf(vote.reason)}”`;
+  return html`${vote.person}, by ${vote.via}, ${stepUp}, on ${dateTime(vote.atMs)}${said}`;
+}
+
+function reviewWords(review: ApprovalView['review']): string {
+  if (review === null) return '';
+  if (review.reviewedBy === null) return `; to be reviewed by ${dateTime(review.dueAtMs)}`;
+  return `; reviewed by ${review.reviewedBy}: ${review.note ?? ''}`;
+}
+
+function picture(page: Page, run: RunView, result: Result, isMany: boolean): TemplateResult {
+  const words = `Console of ${result.vmName}`;
+  return html`
+    <figure class="report-picture">
+      <img src=${page.api.pictureUrl(run.id)} alt=${words} loading=${isMany ? 'lazy' : 'eager'} width="720" height="400">
+      <figcaption>${words}</figcaption>
+    </figure>
+  `;
+}

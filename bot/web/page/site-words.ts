@@ -1,0 +1,76 @@
+import type { AlertView, ApprovalView } from '../../../protocol/chat-api.ts';
+import type { OverviewView } from '../../../protocol/console-api.ts';
+import type { RunView } from '../../../protocol/control-api.ts';
+import { isUnattended, worstAlertsFirst } from '../../conversation/alert-cards.ts';
+import { isMineToDecide } from '../../conversation/approval-cards.ts';
+import { countWords } from '../../conversation/machine-cards.ts';
+import type { PageState } from './model.ts';
+
+/** What waits for this person, most urgent first. */
+export type NeedsMe = {
+  readonly approvals: readonly ApprovalView[];
+  readonly alerts: readonly AlertView[];
+  readonly runs: readonly RunView[];
+};
+
+const nothing: NeedsMe = { approvals: [], alerts: [], runs: [] };
+
+export function needsMe({ site, me }: Pick<PageState, 'site' | 'me'>): NeedsMe {
+  if (site === undefined) return nothing;
+  return {
+    approvals: site.approvals
+      .filter((approval) => isMineToDecide(approval, me?.name))
+      .sort((a, b) => a.expiresAtMs - b.expiresAtMs),
+    alerts: worstAlertsFirst(site.alerts.filter(isUnattended)),
+    runs: site.runs.filter((run) => run.state === 'active').sort((a, b) => b.startedAtMs - a.startedAtMs),
+  };
+}
+
+/** How many decisions and alerts wait: the number in the title of the tab. */
+export function waitingCount(state: Pick<PageState, 'site' | 'me'>): number {
+  const { approvals, alerts } = needsMe(state);
+  return approvals.length + alerts.length;
+}
+
+/** `3 sites · 42 hosts · 1000 machines · 961 Enabled` */
+export function siteWords(site: OverviewView): string {
+  const siteCount = new Set(site.hosts.map((host) => host.siteName)).size;
+  const enabled = site.machines.filter((machine) => machine.protection.kind === 'protected').length;
+  const parts = [
+    countWords(siteCount, 'site'),
+    countWords(site.hosts.length, 'host'),
+    countWords(site.machines.length, 'machine'),
+  ];
+  return [...parts, `${enabled} Enabled`].join(' · ');
+}
+
+/** The name of the open page, for the tab. */
+export function routeWords({ route }: Pick<PageState, 'route'>): string {
+  switch (route.kind) {
+    case 'overview':
+      return 'Overview';
+    case 'machine':
+      return route.name;
+    case 'approvals':
+      return 'Approvals';
+    case 'approval':
+      return `Approval ${route.id}`;
+    case 'alerts':
+      return 'Alerts';
+    case 'report':
+      return route.machine === undefined ? 'Report' : `Report of ${route.machine}`;
+    case 'sign-in':
+      return 'Sign in';
+    case 'unknown':
+      return 'Not found';
+    default:
+      return route satisfies never;
+  }
+}
+
+/** `(2) Overview · Lifeboat`, and says when it is not live: a tab in the background is all that some people see. */
+export function titleWords(state: PageState): string {
+  const count = waitingCount(state);
+  const stale = state.freshness.kind === 'stale' && state.site !== undefined ? 'stale · ' : '';
+  return `${count === 0 ? '' : `(${count}) `}${stale}${routeWords(state)} · Lifeboat`;
+}

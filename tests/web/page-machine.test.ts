@@ -1,0 +1,449 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { drillRun, machine, nowMs, openDrill, point } from '../bot/recorded-answers.ts';
+import { type Harness, openHarness, type Scene } from './machine-harness.ts';
+import {
+  auditOf,
+  idBody,
+  lagOf,
+  machineStates,
+  manyPoints,
+  manyRuns,
+  reportOf,
+  sceneOf,
+  vm7,
+} from './machine-scenes.ts';
+
+const kept = process.env.LIFEBOAT_PAGE_PICTURES;
+let folder: string;
+let harness: Harness;
+beforeAll(async () => {
+  folder = kept ?? (await mkdtemp(path.join(tmpdir(), 'lifeboat-machine-page-')));
+  harness = await openHarness();
+});
+afterAll(async () => {
+  await harness?.close();
+  if (kept === undefined) await rm(folder, { recursive: true });
+});
+
+const pointId = (index: number) => `rp_${idBody(index + 1)}`;
+const enabled = sceneOf(vm7);
+/** Enough of everything to be looked at, and no more: axe looks at each mark. */
+const small = { points: manyPoints(50), runs: manyRuns(4), audit: auditOf(3) };
+
+async function openMachine(scene: Scene = enabled): Promise<void> {
+  await harness.open(scene, '/machines/vm-7');
+  await harness.page.locator('.panel-audit[aria-busy="false"]').waitFor();
+}
+
+async function openReport(scene: Scene, query = 'days=30'): Promise<void> {
+  await harness.open(scene, `/report?${query}`);
+  await harness.page.locator('.report-sheet').waitFor();
+}
+
+function activePoint(): Promise<string | null> {
+  return harness.page.locator('.points-line').getAttribute('aria-activedescendant');
+}
+
+function sidewaysPixels(): Promise<number> {
+  return harness.page.evaluate('Math.max(0, document.documentElement.scrollWidth - innerWidth)');
+}
+
+describe('the head of the page', () => {
+  test('says how the machine is in the documents words, its lag against the limit and its last drill', async () => {
+    await harness.look('light', 1280);
+    await openMachine();
+    const head = await harness.page.locator('.machine').innerText();
+    for (const words of [
+      'berlin / hv-1',
+      'Enabled',
+      'tier:1',
+      '9 s of 1 min',
+      '40 min',
+      'guest up after 11 s',
+      'No copy runs',
+    ]) {
+      expect(head).toContain(words);
+    }
+  });
+
+  test('shows the machine at the recovery site beside its source while a drill is open, and offers to clean up', async () => {
+    await openMachine(machineStates.drill);
+    expect(await harness.page.locator('.pair').innerText()).toContain('vm-7-test');
+    await harness.page.getByRole('button', { name: 'Clean up', exact: true }).click();
+    await harness.page.locator('dialog[open]').waitFor();
+    expect(await harness.page.locator('dialog[open]').innerText()).toContain('cleanup vm-7');
+  });
+
+  test('a button that cannot be pressed says why and opens nothing', async () => {
+    await openMachine(machineStates.replicating);
+    const drill = harness.page.getByRole('button', { name: 'Test failover' });
+    expect(await drill.getAttribute('aria-description')).toContain('its initial replication is at 43 %');
+    await drill.dispatchEvent('click');
+    expect(await harness.page.locator('dialog[open]').count()).toBe(0);
+  });
+
+  test('nothing is green while the page is not live', async () => {
+    await openMachine();
+    expect(await harness.page.locator('.machine-head .chip-good').count()).toBe(1);
+    harness.push({ kind: 'stale', sinceMs: nowMs - 30_000, why: 'the engine does not answer' });
+    await harness.page.locator('.machine-head .chip-unknown').waitFor();
+    expect(
+      await harness.page
+        .locator('.machine-head .chip-good, .pair .chip-good, .figures .tone-good, .meter-good')
+        .count(),
+    ).toBe(0);
+    expect(await harness.page.locator('.machine-health').innerText()).toContain('Not known now; as of 14:01:50Z');
+  });
+});
+
+describe('the detail', () => {
+  test('is asked for again when a point came, not when only the lag moved, and stays shown meanwhile', async () => {
+    await openMachine();
+    const asked = () => harness.asked.filter((one) => one.startsWith('/api/machines/')).length;
+    expect(asked()).toBe(1);
+    harness.push({
+      kind: 'change',
+      atMs: nowMs + 1000,
+      machines: { changed: [{ ...vm7, lagMs: 47_000 }], removed: [] },
+    });
+    await harness.page.getByText('47 s of 1 min').waitFor();
+    const newer = { ...vm7, newestPoint: point('0000000ZZZ', 0), availablePointCount: 299 };
+    harness.push({ kind: 'change', atMs: nowMs + 2000, machines: { changed: [newer], removed: [] } });
+    await expect.poll(asked, { timeout: 20_000 }).toBe(2);
+    expect(await harness.page.locator('.panel-points').innerText()).toContain('300 shown');
+  });
+
+  test('a machine that is not there is said to be so', async () => {
+    const scene: Scene = {
+      ...sceneOf(machine('vm-8')),
+      detail: () => ({
+        kind: 'problem',
+        why: 'not-found',
+        message: 'There is no machine vm-7.',
+        nextStep: '`list vms` shows them.',
+      }),
+    };
+    await harness.open(scene, '/machines/vm-7');
+    await harness.page.getByText('There is no machine vm-7.').waitFor();
+  });
+});
+
+describe('the recovery points on their line', () => {
+  test('arrows move from point to point, and Enter goes to what can be done with it', async () => {
+    await harness.look('light', 1280);
+    await openMachine();
+    const line = harness.page.getByRole('listbox', { name: 'Recovery points' });
+    await line.focus();
+    const walk = [
+      ['End', 0],
+      ['ArrowLeft', 1],
+      ['ArrowLeft', 2],
+      ['PageUp', 22],
+      ['ArrowRight', 21],
+      ['Home', 299],
+    ] as const;
+    for (const [key, index] of walk) {
+      await line.press(key);
+      await expect.poll(activePoint).toBe(`point-${pointId(index)}`);
+    }
+    const words = await harness.page.locator(`#point-${pointId(299)}`).getAttribute('aria-label');
+    expect(words).toContain('crash-consistent, 2026-11-20');
+    await line.press('Enter');
+    await expect.poll(() => harness.page.evaluate('document.activeElement.id')).toBe('point-panel');
+  });
+
+  test('a drill from the picked point is the line with that point, dry run first', async () => {
+    await harness.page.locator('.points-line').focus();
+    await harness.page.keyboard.press('End');
+    await harness.page.keyboard.press('ArrowLeft');
+    await harness.page.locator('.point-panel').getByText(pointId(1)).waitFor();
+    await harness.page.getByRole('button', { name: 'Drill from here' }).click();
+    await expect.poll(() => harness.linesSent).toEqual([`failover vm-7 --test --point ${pointId(1)} --dry-run`]);
+    expect(await harness.page.locator('dialog[open]').innerText()).toContain(
+      `failover vm-7 --test --point ${pointId(1)}`,
+    );
+    await harness.page.keyboard.press('Escape');
+  });
+
+  test('a point that is damaged or not available yet cannot be started from, and says why', async () => {
+    await openMachine();
+    const line = harness.page.locator('.points-line');
+    await line.press('End');
+    await harness.page.getByText('only an available point can be started').waitFor();
+    await line.press('PageUp');
+    await line.press('PageUp');
+    await harness.page.getByText('It is damaged').waitFor();
+    const drill = harness.page.getByRole('button', { name: 'Drill from here' });
+    expect(await drill.getAttribute('aria-disabled')).toBe('true');
+  });
+
+  test('a click picks the nearest of its lane, and a shorter time shows fewer', async () => {
+    await openMachine();
+    await harness.page.locator('.points-line').click({ position: { x: 200, y: 34 } });
+    await harness.page.locator('.point-panel').getByText('application-consistent').waitFor();
+    await harness.page.locator('.panel-points').getByRole('button', { name: '1 h', exact: true }).click();
+    await harness.page.getByText(/^1[23] shown/).waitFor();
+    // The window went where the picked point is, and the point is still drawn.
+    expect(await activePoint()).not.toBeNull();
+  });
+});
+
+describe('the lag over time', () => {
+  test.each(['light', 'dark'] as const)('is drawn in the %s theme, and said in words', async (theme) => {
+    await harness.look(theme, 1280);
+    await openMachine();
+    expect(await harness.page.evaluate(inkCount)).toBeGreaterThan(2000);
+    expect(await harness.page.locator('#lag-summary').innerText()).toContain('It passed the limit of 1 min once');
+  });
+
+  test('changes its colours with the theme', async () => {
+    await harness.look('light', 1280);
+    await openMachine();
+    const light = await harness.page.evaluate(inkColors);
+    await harness.look('dark', 1280);
+    await expect.poll(() => harness.page.evaluate(inkColors)).not.toEqual(light);
+  });
+
+  test('is a slider for the keyboard and a table for who wants one', async () => {
+    const plot = harness.page.getByRole('slider', { name: 'Lag over time' });
+    await plot.focus();
+    await plot.press('Home');
+    const first = await plot.getAttribute('aria-valuetext');
+    await plot.press('PageUp');
+    expect(await plot.getAttribute('aria-valuetext')).not.toBe(first);
+    expect(first).toMatch(/^08:0\d:\d\dZ: lag \d+ s$/);
+    await harness.page.getByText('As a table').click();
+    expect(await harness.page.locator('.lag-table tbody tr').count()).toBe(12);
+  });
+
+  test('another range is asked for from the server', async () => {
+    await harness.page.locator('.panel-lag').getByRole('button', { name: '7 d' }).click();
+    await expect.poll(() => harness.asked.at(-1)).toBe('/api/machines/vm-7?sinceMs=604800000');
+    await harness.page.getByText('Worst lag in the last 7 d').waitFor();
+  });
+
+  test('follows the width of the window', async () => {
+    await harness.look('light', 700);
+    const width = () =>
+      harness.page.locator('.lag-plot canvas').evaluate((canvas) => canvas.getBoundingClientRect().width);
+    const room = await harness.page.locator('.lag-plot').evaluate((plot) => plot.getBoundingClientRect().width);
+    await expect.poll(async () => Math.round(await width())).toBe(Math.round(room));
+  });
+});
+
+describe('runs and the audit trail', () => {
+  test('a run opens to its steps, its result and the picture of its console', async () => {
+    await harness.look('light', 1280);
+    await openMachine();
+    await harness.page.locator('.run-head').first().click();
+    const body = harness.page.locator('.run-body:visible');
+    expect(await body.locator('tbody tr').count()).toBe(6);
+    expect(await body.innerText()).toContain('LIFEBOAT vm-7');
+    await expect
+      .poll(() => body.locator('img').evaluate((image) => (image as unknown as { naturalWidth: number }).naturalWidth))
+      .toBe(720);
+    await harness.page.getByRole('button', { name: 'Show 42 older' }).click();
+    expect(await harness.page.locator('.run').count()).toBe(50);
+  });
+
+  test('a failed run says why, where it stopped, what became of the machine and what to do', async () => {
+    await harness.page.locator('.run-head', { hasText: 'failed' }).first().click();
+    const words = await harness.page.locator('.run-failure').first().innerText();
+    for (const part of ['no space left on /srv', 'It stopped at', 'was not touched', 'Drill again'])
+      expect(words).toContain(part);
+  });
+
+  test('a run that goes on is drawn from what is live', async () => {
+    const scene = sceneOf(
+      { ...vm7, drill: { ...openDrill, state: 'starting' } },
+      { runs: [] },
+      { runs: [drillRun(3)] },
+    );
+    await openMachine(scene);
+    expect(await harness.page.locator('.run-outcome').innerText()).toContain('4/6 start machine');
+    harness.push({ kind: 'change', atMs: nowMs, runs: [drillRun(5)] });
+    await harness.page.getByText('6/6 record result').waitFor();
+  });
+
+  test('a broken chain is said first', async () => {
+    await openMachine(machineStates.critical);
+    expect(await harness.page.locator('.audit-broken').innerText()).toContain(
+      'entry 1180 does not follow from entry 1179',
+    );
+    expect(await harness.page.locator('.audit tbody tr').count()).toBe(50);
+  });
+});
+
+describe('the report', () => {
+  test('names who, when, from what, and what was measured, and how to prove it later', async () => {
+    await harness.look('light', 1280);
+    await openReport(enabled);
+    expect(harness.asked.filter((one) => one.startsWith('/api/report'))).toHaveLength(1);
+    const words = await harness.page.locator('.report-sheet').innerText();
+    const parts = [
+      'Drills',
+      '8.2 s',
+      'median; worst 41.3 s',
+      'db-1, mail-2, vm-11',
+      'ana asked by slack',
+      'ben, by web, with a six-digit code',
+      'number 1234',
+    ];
+    for (const part of parts) expect(words).toContain(part);
+  });
+
+  test('its period and machine stand in the address', async () => {
+    await harness.page.getByRole('link', { name: '90 days' }).click();
+    await expect.poll(() => new URL(harness.page.url()).search).toBe('?days=90');
+    await harness.page.getByLabel('Machine', { exact: true }).fill('vm-7');
+    await harness.page.getByLabel('From', { exact: true }).fill('2026-11-01');
+    await harness.page.getByLabel('To', { exact: true }).fill('2026-11-10');
+    await harness.page.getByRole('button', { name: 'Show', exact: true }).click();
+    const period = `machine=vm-7&fromMs=${Date.UTC(2026, 10, 1)}&toMs=${Date.UTC(2026, 10, 11)}`;
+    await expect.poll(() => harness.asked.at(-1)).toBe(`/api/report?${period}`);
+    expect(new URL(harness.page.url()).search).toBe('?machine=vm-7&from=2026-11-01&to=2026-11-10');
+  });
+
+  test('prints on A4: no buttons, no run torn in two, all pages numbered, in light colours', async () => {
+    await harness.look('dark', 1280);
+    await openReport({ ...enabled, report: () => reportOf(14) });
+    await harness.page.emulateMedia({ media: 'print' });
+    await harness.page.setViewportSize({ width: 680, height: 960 });
+    expect(await harness.page.getByRole('button').filter({ visible: true }).count()).toBe(0);
+    const printed = await harness.page.evaluate<string>('document.body.innerText');
+    expect(printed).not.toContain('Approvals');
+    expect(printed).toContain('Test failover of vm-7');
+    expect(await harness.page.evaluate('getComputedStyle(document.querySelector(".report-sheet")).color')).toBe(
+      'rgb(18, 24, 31)',
+    );
+    expect(await harness.page.evaluate('getComputedStyle(document.querySelector(".report-run")).breakInside')).toBe(
+      'avoid',
+    );
+    const file = path.join(folder, 'report.pdf');
+    await harness.page.pdf({ path: file, preferCSSPageSize: true, printBackground: true });
+    const pdf = (await readFile(file)).toString('latin1');
+    const pages = pdf.match(/\/Type\s*\/Page\b(?!s)/g) ?? [];
+    expect(pages.length).toBeGreaterThan(3);
+    expect(pages.length).toBeLessThan(9);
+    expect(pdf).toMatch(/\/MediaBox\s*\[0 0 59[45][.\d]* 84[12][.\d]*\]/);
+    await harness.page.emulateMedia({ media: null });
+  });
+});
+
+describe('for everybody', () => {
+  test('axe finds nothing serious on the page of a machine, in both themes', async () => {
+    await harness.look('light', 1280);
+    await openMachine(sceneOf({ ...vm7, drill: openDrill }, small));
+    for (const head of await harness.page.locator('.run-head').all()) await head.click();
+    await harness.page.locator('.points-line').press('End');
+    expect(await harness.audit()).toEqual([]);
+    await harness.look('dark', 1280);
+    expect(await harness.audit('color-contrast')).toEqual([]);
+  });
+
+  test('axe finds nothing serious on the report, in both themes', async () => {
+    await harness.look('light', 1280);
+    await openReport({ ...enabled, report: () => reportOf(3) });
+    expect(await harness.audit()).toEqual([]);
+    await harness.look('dark', 1280);
+    expect(await harness.audit('color-contrast')).toEqual([]);
+  });
+
+  test('no state needs sideways scrolling on a phone of 360 pixels', async () => {
+    await harness.look('light', 360, 780);
+    for (const [state, scene] of Object.entries(machineStates)) {
+      await openMachine(scene);
+      expect([state, await sidewaysPixels()]).toEqual([state, 0]);
+    }
+    await openReport(enabled);
+    expect(await sidewaysPixels()).toBe(0);
+  });
+
+  test('nothing moves when the detail comes', async () => {
+    await harness.look('light', 1280);
+    await harness.page.addInitScript(
+      'window.shift = 0; new PerformanceObserver((list) => { for (const one of list.getEntries()) window.shift += one.value; }).observe({ type: "layout-shift", buffered: true });',
+    );
+    await openMachine();
+    expect(await harness.page.evaluate('window.shift')).toBeLessThan(0.02);
+  });
+
+  test('pictures are kept, at 360, 1280 and 2560 pixels and in both themes', async () => {
+    await openMachine();
+    await harness.page.locator('.run-head').first().click();
+    await pictures('machine');
+    await openReport(enabled);
+    await pictures('report');
+  });
+
+  async function pictures(name: string): Promise<void> {
+    for (const width of [360, 1280, 2560]) {
+      for (const theme of ['light', 'dark'] as const) {
+        await harness.look(theme, width, width === 360 ? 780 : 1000);
+        await harness.page.screenshot({ path: path.join(folder, `${name}-${width}-${theme}.png`) });
+      }
+    }
+  }
+});
+
+describe('what strangers wrote', () => {
+  const hostile = `<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>\u202e"'\`${'x'.repeat(200)}`;
+  const one = {
+    ...vm7,
+    tracking: hostile,
+    unsupported: null,
+    tags: [hostile],
+    health: { kind: 'warning', message: hostile } as const,
+  };
+  const runs = manyRuns(6).map((run) => ({
+    ...run,
+    requestedBy: hostile,
+    failure: run.failure === null ? null : hostile,
+  }));
+  const points = manyPoints(20).map((each) => ({ ...each, reason: hostile }));
+  const audit = auditOf(5, { isChainWhole: false, problem: hostile });
+  const entries = audit.entries.map((entry) => ({ ...entry, who: hostile, what: hostile, detail: hostile }));
+  const report = reportOf(4, { machineName: hostile, madeBy: hostile });
+  const scene: Scene = {
+    ...sceneOf(one, { points, runs, audit: { ...audit, entries }, lag: lagOf(3_600_000, hostile) }),
+    report: () => ({
+      ...report,
+      runs: report.runs.map((entry) => ({ ...entry, run: { ...entry.run, failure: hostile } })),
+    }),
+  };
+
+  test('stays text, breaks no layout and runs nothing', async () => {
+    await harness.look('light', 360, 780);
+    await openMachine(scene);
+    await harness.page.locator('.points-line').focus();
+    await harness.page.keyboard.press('End');
+    for (const head of await harness.page.locator('.run-head').all()) await head.click();
+    expect(await sidewaysPixels()).toBe(0);
+    await openReport(scene);
+    expect(await sidewaysPixels()).toBe(0);
+    expect(await harness.page.evaluate('window.hacked')).toBeUndefined();
+    expect(await harness.page.locator('[onerror], #page script').count()).toBe(0);
+  });
+
+  test('the address of a machine that is a script is only a name', async () => {
+    const nowhere: Scene = {
+      ...enabled,
+      detail: () => ({ kind: 'problem', why: 'not-found', message: hostile, nextStep: null }),
+    };
+    await harness.open(nowhere, `/machines/${encodeURIComponent('<script>alert(1)</script>')}`);
+    await harness.page.getByRole('heading', { name: 'alert(1)' }).waitFor();
+    expect(await harness.page.evaluate('window.hacked')).toBeUndefined();
+  });
+});
+
+test('the page broke nothing and breached no policy in all of this', () => {
+  expect(harness.faults).toEqual([]);
+});
+
+// In the browser.
+const pixels = `(() => { const canvas = document.querySelector('.lag-plot canvas'); return canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data; })()`;
+const inkCount = `(() => { const data = ${pixels}; let count = 0; for (let at = 3; at < data.length; at += 4) if (data[at] > 40) count += 1; return count; })()`;
+const inkColors = `(() => { const data = ${pixels}; const seen = new Map(); for (let at = 0; at < data.length; at += 4) if (data[at + 3] === 255) { const key = [data[at], data[at + 1], data[at + 2]].join(); seen.set(key, (seen.get(key) ?? 0) + 1); } return [...seen].sort((a, b) => b[1] - a[1]).slice(0, 3).map(([key]) => key); })()`;

@@ -1,0 +1,199 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { Card } from '../../bot/card.ts';
+import { parseLine } from '../../bot/chat-command.ts';
+import {
+  actionTitle,
+  completedLine,
+  isIncomplete,
+  missingPieces,
+  readAction,
+} from '../../bot/web/page/action-lines.ts';
+import { myPart, sortedApprovals } from '../../bot/web/page/approval-words.ts';
+import { initialState } from '../../bot/web/page/model.ts';
+import { paletteItems } from '../../bot/web/page/palette-items.ts';
+import { initialTalk, reduceTalk, type TalkEvent, type TalkState, withoutSecrets } from '../../bot/web/page/talk.ts';
+import { topicWork } from '../../bot/web/page/topics.ts';
+import type { LineReply } from '../../bot/web/wire.ts';
+import { pendingApproval } from '../teams/small-engine.ts';
+
+const card: Card = { title: 'vm-7 · Enabled', tone: 'good', audience: 'asker' };
+const reply: LineReply = { kind: 'reply', cards: [card], files: [] };
+const chat = { kind: 'chat' } as const;
+const talked = (events: readonly TalkEvent[], from: TalkState = initialTalk) => events.reduce(reduceTalk, from);
+const sent = (number: number, line: string): TalkEvent => ({ kind: 'talk-sent', number, line, place: chat, atMs: 0 });
+const answered = (number: number, more: Partial<LineReply> = {}): TalkEvent => ({
+  kind: 'talk-answered',
+  number,
+  place: chat,
+  answer: { ...reply, ...more },
+});
+
+describe('the conversation', () => {
+  test('keeps the newest 200 entries, and no topic that nothing shows', () => {
+    const events = Array.from({ length: 150 }, (_, index) => [
+      sent(index, 'status'),
+      answered(index, { topic: `run:${index}` }),
+    ]);
+    const state = talked(events.flat());
+    expect(state.entries.length).toBe(200);
+    expect(Object.keys(state.topics).length).toBeLessThanOrEqual(200);
+    expect(state.busy).toEqual([]);
+  });
+
+  test.each([
+    ['approve apr_7K3M9Q2WXA --code 123456 --reason "seen"', 'approve apr_7K3M9Q2WXA --code •••••• --reason "seen"'],
+    ['approve apr_7K3M9Q2WXA --code="123 456"', 'approve apr_7K3M9Q2WXA --code=••••••'],
+    ['/dr authenticator 123456', '/dr authenticator ••••••'],
+    ['link 7K3M-9Q2W', 'link ••••••'],
+    ['failover vm-7 --test', 'failover vm-7 --test'],
+  ])('%s is kept as %s', (line, kept) => {
+    expect(withoutSecrets(line)).toBe(kept);
+    expect(JSON.stringify(talked([sent(1, line)]))).not.toContain('123456');
+  });
+
+  test('brings back older lines, and at the end the empty field', () => {
+    const state = talked([sent(1, 'status'), sent(2, 'alerts'), sent(3, 'status')]);
+    const back = (from: TalkState) => reduceTalk(from, { kind: 'talk-recalled', step: -1 });
+    expect([back(state).input, back(back(state)).input, back(back(back(state))).input]).toEqual([
+      'status',
+      'alerts',
+      'alerts',
+    ]);
+    expect(reduceTalk(back(state), { kind: 'talk-recalled', step: 1 }).input).toBe('');
+  });
+
+  test('a request that led to a run shows the run wherever the request is shown', () => {
+    const opened = talked([{ kind: 'talk-sheet-opened', number: 7, line: 'failover vm-7 --planned' }]);
+    const place = { kind: 'sheet', number: 7 } as const;
+    const asked = talked(
+      [{ kind: 'talk-answered', number: 8, place, answer: { ...reply, topic: 'approval:a' } }],
+      opened,
+    );
+    const led = reduceTalk(asked, { kind: 'talk-topic-led', from: 'approval:a', to: 'run:r' });
+    expect(led.sheet?.run).toMatchObject({ topics: ['approval:a', 'run:r'] });
+    expect(led.entries.filter(({ kind }) => kind === 'topic').length).toBe(2);
+  });
+});
+
+describe('cards that are kept true', () => {
+  const page = (talk: TalkState, nowMs: number) => {
+    const start = initialState({ route: { kind: 'overview' }, query: new URLSearchParams(), theme: 'light' });
+    const approvals = [{ ...pendingApproval, revision: 2 }];
+    const site = { atMs: 0, hosts: [], machines: [], runs: [], approvals, alerts: [], surfaces: [], eventNumber: 1 };
+    const versions = { engine: '', node: '', postgres: '', vault: '', accelerator: '' };
+    return { state: { ...start, talk, site: { ...site, versions } }, nowMs };
+  };
+  const topic = `approval:${pendingApproval.id}`;
+  const asked = talked([
+    { kind: 'talk-topic-followed', topic },
+    { kind: 'talk-topic-asked', topic, seen: '2 pending null', atMs: 10_000 },
+  ]);
+  const shown = (isFinal: boolean) =>
+    reduceTalk(asked, { kind: 'talk-topic-shown', topic, answer: { kind: 'card', card, isFinal } });
+
+  test('one is not asked for twice at once, nor more often than once a second', () => {
+    expect(topicWork(page(asked, 14_000))).toEqual([]);
+    expect(topicWork(page(shown(false), 10_500))).toEqual([]);
+    expect(topicWork(page(shown(false), 11_500))).toEqual([]);
+    expect(topicWork(page(shown(false), 15_000))).toMatchObject([{ kind: 'fetch', topic }]);
+  });
+
+  test('one that has ended is asked for no more', () => {
+    expect(topicWork(page(shown(true), 99_000))).toEqual([]);
+  });
+});
+
+const writtenText = fc.string({ unit: 'grapheme-ascii', maxLength: 60 }).filter((text) => text.trim() !== '');
+
+describe('an action', () => {
+  test('whatever is written as a reason is a text of the line, never a flag of it', () => {
+    const planned = 'failover vm-7 --planned';
+    fc.assert(
+      fc.property(writtenText, (text) => {
+        const line = completedLine(planned, { reason: text });
+        const parsed = parseLine(line);
+        expect(parsed).toMatchObject({
+          kind: 'command',
+          command: { verb: 'planned-failover', isDryRun: false, typedName: undefined },
+        });
+      }),
+      { numRuns: 1000, examples: [['?'], ['--break-glass'], ['-h'], ['"']] },
+    );
+    // Without the quotation marks it would have been a flag: this is what the property is there to see.
+    expect(parseLine(`${planned} --reason x --break-glass`)).not.toMatchObject({
+      kind: 'command',
+      command: { typedName: undefined },
+    });
+  });
+
+  test.each([
+    ['/dr failover vm-7 --test', 'Test failover of vm-7', [], true],
+    ['failover vm-7 --planned', 'Planned failover of vm-7', ['reason', 'at'], true],
+    ['pause vm-7 --reason x', 'Pause vm-7', ['for'], false],
+    ['resume vm-7', 'Resume vm-7', [], false],
+  ])('%s lacks what a person has to write, and has a dry run or none', (line, title, flags, hasDryRun) => {
+    expect([actionTitle(line), missingPieces(line).map(({ flag }) => flag), readAction(line).hasDryRun]).toEqual([
+      title,
+      flags,
+      hasDryRun,
+    ]);
+  });
+
+  test('only a line that lacks a word of the person is opened instead of run', () => {
+    expect(['mute alr_1', 'mute alr_1 --reason x', 'pause vm-7 --reason x', 'ack alr_1'].map(isIncomplete)).toEqual([
+      true,
+      false,
+      false,
+      false,
+    ]);
+  });
+});
+
+describe('the palette', () => {
+  const known = { machineNames: ['web-1', 'vm-7', 'vm-77'], recent: ['machine vm-77', 'machine gone'] };
+  const labels = (text: string) => paletteItems(text, known).map(({ label }) => label);
+
+  test('offers the recent first, and forgets what is gone', () => {
+    expect(labels('').slice(0, 3)).toEqual(['vm-77', 'Overview', 'Approvals']);
+  });
+
+  test('a line that acts opens its dialog, one that looks goes into the chat', () => {
+    expect(paletteItems('failover vm-7 --test', known)[0]).toMatchObject({
+      deed: { kind: 'sheet', line: 'failover vm-7 --test' },
+    });
+    expect(paletteItems('/dr status vm-7', known)[0]).toMatchObject({ deed: { kind: 'say', line: 'status vm-7' } });
+  });
+
+  test('a line with a code is not remembered', () => {
+    expect(paletteItems('approve apr_7K3M9Q2WXA --code 123456', known)[0]?.key).toBeUndefined();
+  });
+
+  test('completes the next word of a line', () => {
+    expect(labels('points vm-')).toEqual(['Run: points vm-', 'points vm-7', 'points vm-77']);
+  });
+});
+
+describe('who decides', () => {
+  const me = { name: 'ben', roles: [], hasAuthenticator: true, isOnCall: false };
+
+  test('who asked, who has voted and who is no approver see words instead of buttons', () => {
+    const vote = { person: 'ben', decision: 'approve', atMs: 0, via: 'slack', reason: '', stepUp: 'totp' } as const;
+    expect(myPart(pendingApproval, me).kind).toBe('decide');
+    expect(myPart({ ...pendingApproval, requestedBy: 'ben', eligible: ['zoe'] }, me).kind).toBe('withdraw');
+    expect(myPart({ ...pendingApproval, neededCount: 2, votes: [vote] }, me)).toMatchObject({
+      words: 'You have approved it. 1 more person has to.',
+    });
+    expect(myPart({ ...pendingApproval, eligible: [] }, me).kind).toBe('nothing');
+    expect(myPart(pendingApproval, { ...me, hasAuthenticator: false })).toMatchObject({
+      kind: 'decide',
+      hint: expect.stringContaining('authenticator'),
+    });
+  });
+
+  test('what waits for me stands apart from what waits for others', () => {
+    const others = { ...pendingApproval, eligible: ['zoe'] };
+    const { mine, open, ended } = sortedApprovals([others, { ...others, state: 'failed' }, pendingApproval], me);
+    expect([mine.length, open.length, ended.length]).toEqual([1, 1, 1]);
+  });
+});
