@@ -8,6 +8,7 @@ import { openDrillOf, setDrill } from '../store/drills.ts';
 import { appendEvent } from '../store/events.ts';
 import { beatExecutor, liveExecutors, removeExecutor, renewExecutor, staleExecutors } from '../store/executors.ts';
 import { setFailover } from '../store/failovers.ts';
+import { openJobPool } from '../store/job-connections.ts';
 import { touchTopic } from '../store/messages.ts';
 import { openStore, type Store } from '../store/open.ts';
 import { activeRuns, finishRun, type RunRecord } from '../store/runs.ts';
@@ -47,7 +48,13 @@ export async function startExecutor(given: Omit<ExecutorDeps, 'stopping'>): Prom
   const { connectionString, executorId, log } = deps;
   const remember: Remember = (name, work) => DBOS.runStep(work, { name });
   const job = DBOS.registerWorkflow((runId: RunId) => runJob(deps, runId, remember), { name: 'lifeboat-run' });
-  configure(deps);
+  const jobPool = openJobPool({
+    connectionString,
+    connectionCountMax: 5,
+    name: `lifeboat-jobs ${executorId}`,
+    onTrouble: (error) => log.warn(describeCauses(error)),
+  });
+  configure(deps, jobPool);
   // Connections of its own: a storm of requests that fills the engine's pool must not make it look dead.
   const store = await openStore({ connectionString, onTrouble: (error) => log.warn(describeCauses(error)) });
   await store.write((db) => beatExecutor(db, executorId));
@@ -67,7 +74,7 @@ export async function startExecutor(given: Omit<ExecutorDeps, 'stopping'>): Prom
   } catch (error) {
     stopping.abort();
     await duties;
-    await store.close();
+    await Promise.all([store.close(), jobPool.end()]);
     throw error;
   }
   isLaunched = true;
@@ -79,18 +86,18 @@ export async function startExecutor(given: Omit<ExecutorDeps, 'stopping'>): Prom
       await duties;
       await store.write((db) => removeExecutor(db, executorId));
       await DBOS.shutdown();
-      await store.close();
+      await Promise.all([store.close(), jobPool.end()]);
     },
   };
 }
 
-function configure(deps: ExecutorDeps): void {
+function configure(deps: ExecutorDeps, systemDatabasePool: ReturnType<typeof openJobPool>): void {
   const { log } = deps;
   DBOS.setConfig({
     name: 'lifeboat',
     systemDatabaseUrl: deps.connectionString,
     systemDatabaseSchemaName: 'dbos',
-    systemDatabasePoolSize: 5,
+    systemDatabasePool,
     applicationVersion,
     executorID: deps.executorId,
     // Each step logs what matters through ours; DBOS's chatter is for debugging.
@@ -101,8 +108,6 @@ function configure(deps: ExecutorDeps): void {
       error: (entry) => log.error(String(entry)),
     },
     enableOTLP: false,
-    // Each connection of DBOS would send this setting before pg is ready for it, which pg 9 will refuse.
-    systemDatabaseIdleTransactionTimeoutMs: 0,
     listenQueues: [],
     useListenNotify: false,
     schedulerPollingIntervalMs: minuteMs,
