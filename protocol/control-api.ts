@@ -35,6 +35,8 @@ export const pointView = z.object({
   state: z.enum(['receiving', 'sealed', 'verified', 'available', 'damaged', 'expiring']),
   takenAtMs: z.number(),
   reason: z.string(),
+  /** What the guest changed since the point before; only where the points of one machine are listed. */
+  changedBytes: byteCount.optional(),
 });
 export const drillView = z.object({
   id: id<string>('drill'),

@@ -9,6 +9,7 @@ import {
   hostView,
   type MachineView,
   machineView,
+  type PointView,
   pointView,
   type RunView,
   routes,
@@ -18,7 +19,7 @@ import {
 import { listHostViews } from '../store/agents.ts';
 import { listEvents } from '../store/events.ts';
 import type { Store } from '../store/open.ts';
-import { listPoints, pointViewOf } from '../store/points.ts';
+import { listPoints, type PointRecord, pointViewOf } from '../store/points.ts';
 import { findRunView, listRunViews } from '../store/runs.ts';
 import type { ApiDeps } from './deps.ts';
 import { findByName } from './find-machine.ts';
@@ -158,8 +159,12 @@ async function pointsReply(store: Store, name: string): Promise<Reply<z.input<ty
   return store.read(async (db) => {
     const found = await findByName(db, name);
     if (found.kind === 'refusal') return found;
-    return answer(found.kind === 'guest' ? [] : (await listPoints(db, found.machine.id)).map(pointViewOf));
+    return answer(found.kind === 'guest' ? [] : (await listPoints(db, found.machine.id)).map(listedPoint));
   });
+}
+
+function listedPoint(point: PointRecord): PointView {
+  return { ...pointViewOf(point), changedBytes: point.changedBytes };
 }
 
 /** The events after a number; when there are none yet, waits for the first. */

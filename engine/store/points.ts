@@ -24,6 +24,8 @@ export type PointRecord = RecoveryPoint & {
   readonly manifest: PointManifest | null;
   readonly manifestDigest: string | null;
   readonly announcedAtMs: number;
+  /** 0 also for one that was found again in the vault alone. */
+  readonly changedBytes: number;
 };
 
 /** What a point is made of when an agent announces it. */
@@ -268,6 +270,7 @@ function pointOf(row: typeof recoveryPoints.$inferSelect): PointRecord {
     state: rowSchemas.pointState.parse(row.state),
     takenAtMs: row.takenAt.getTime(),
     announcedAtMs: row.announcedAt.getTime(),
+    changedBytes: row.changedBytes,
     reason: row.reason,
     hardware: rowSchemas.hardware.parse(row.hardware),
     disks: rowSchemas.pointDisks.parse(row.disks),

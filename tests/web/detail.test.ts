@@ -10,6 +10,7 @@ import {
   reduceReport,
 } from '../../bot/web/page/detail.ts';
 import { type DetailFacts, isDetailDue } from '../../bot/web/page/detail-due.ts';
+import { churnWords } from '../../bot/web/page/machine-facts.ts';
 import { lagSentence, lagSummary } from '../../bot/web/page/lag-words.ts';
 import {
   movedWindow,
@@ -154,3 +155,10 @@ function uiOf(state: MachineDetailState): DetailUi {
   if (state.kind === 'none') throw new Error('no page is open');
   return state.ui;
 }
+
+test('the churn is what was written between the points of the last hour', () => {
+  const taken = (secondsAgo: number, changedBytes: number) => point('7K3M9Q2WXA', secondsAgo, { changedBytes });
+  const points = [taken(0, 1_048_576), taken(30, 3_145_728), taken(60, 99_000_000), taken(7200, 5)];
+  expect(churnWords(points)).toBe('4 MiB in 1 min (68.3 KiB/s)');
+  expect(churnWords([taken(0, 5)])).toBe('not known yet');
+});

@@ -1,11 +1,11 @@
 import { html, nothing, type TemplateResult } from 'lit-html';
-import { formatBytes } from '../../../domain/units.ts';
-import type { MachineView } from '../../../protocol/control-api.ts';
+import { formatBytes, hourMs, secondMs } from '../../../domain/units.ts';
+import type { MachineView, PointView } from '../../../protocol/control-api.ts';
 import { age } from '../../conversation/time-words.ts';
 import { textOf } from './card-text.ts';
 
 /** The disks of a machine, what has been sent of them, and the policy that holds. */
-export function machineFacts(machine: MachineView): TemplateResult {
+export function machineFacts(machine: MachineView, points: readonly PointView[]): TemplateResult {
   const { policy, disks } = machine;
   const wholeBytes = disks.reduce((sum, disk) => sum + disk.sizeBytes, 0);
   return html`
@@ -24,11 +24,25 @@ export function machineFacts(machine: MachineView): TemplateResult {
     </table>
     <dl class="facts">
       <div><dt>Sent in all</dt><dd>${formatBytes(machine.sentBytesTotal)}${shareWords(machine.sentBytesTotal, wholeBytes)}</dd></div>
+      <div><dt>Changed lately</dt><dd>${churnWords(points)}</dd></div>
       <div><dt>Changes</dt><dd>${textOf(machine.tracking)}</dd></div>
       <div><dt>Kind</dt><dd>${machine.kind === 'qemu-guest' ? 'QEMU guest' : 'disk image'}</dd></div>
       ${policy === null ? html`<div><dt>Policy</dt><dd>none: it is not protected</dd></div>` : policyFacts(policy)}
     </dl>
   `;
+}
+
+/** What the guest wrote in the hour before its newest point, as the points say. */
+export function churnWords(points: readonly PointView[]): string {
+  const newestMs = Math.max(...points.map((point) => point.takenAtMs));
+  const lately = points.filter((point) => point.takenAtMs > newestMs - hourMs && point.changedBytes !== undefined);
+  const oldestMs = Math.min(...lately.map((point) => point.takenAtMs));
+  if (newestMs <= oldestMs) return 'not known yet';
+  // The oldest one's changes were made before it was taken.
+  const later = lately.filter((point) => point.takenAtMs > oldestMs);
+  const bytes = later.reduce((sum, point) => sum + (point.changedBytes ?? 0), 0);
+  const perSecond = bytes / ((newestMs - oldestMs) / secondMs);
+  return `${formatBytes(bytes)} in ${age(newestMs - oldestMs)} (${formatBytes(perSecond)}/s)`;
 }
 
 function shareWords(sentBytes: number, wholeBytes: number): string {

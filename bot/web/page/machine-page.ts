@@ -64,7 +64,7 @@ function parts(page: Page, { machine, detail, ui, shownRangeMs }: Parts): Sectio
     lag: lagView(page, { lag: detail.lag, ui, shownRangeMs }),
     points: html`${pointLine(page, detail, ui)} ${pointPanel(page, { detail, machine, ui })}`,
     runs: runList(page, detail.runs, ui),
-    facts: machineFacts(machine),
+    facts: machineFacts(machine, detail.points),
     audit: auditList(page, detail.audit, machine.name),
   };
 }
