@@ -1,4 +1,4 @@
-import type { GuestReport, HeartbeatAnswer, HeartbeatRequest } from '../protocol/agent-api.ts';
+import type { GuestReport, HeartbeatAnswer, HeartbeatRequest, SpoolReport } from '../protocol/agent-api.ts';
 import type { AssignedMachines } from './assigned-machines.ts';
 import type { ControlClient } from './control-client.ts';
 import type { AgentLog } from './machine-context.ts';
@@ -9,6 +9,7 @@ export type HeartbeatDeps = {
   readonly client: Pick<ControlClient, 'heartbeat'>;
   readonly machines: AssignedMachines;
   readonly guests: () => Promise<GuestReport[]>;
+  readonly spool: () => Promise<SpoolReport>;
   readonly about: Pick<HeartbeatRequest, 'instanceId' | 'agentVersion' | 'hostName' | 'siteName'>;
   readonly onAnswer: (answer: HeartbeatAnswer) => void;
   readonly monotonicMs: () => number;
@@ -61,6 +62,7 @@ async function beat(deps: HeartbeatDeps): Promise<number> {
     doneRequests: deps.machines.doneRequests(),
     powerResults: deps.machines.powerResults(),
     runningAlthoughHeld: deps.machines.runningAlthoughHeld(),
+    spool: await deps.spool(),
   });
   switch (outcome.kind) {
     case 'answered':

@@ -33,6 +33,7 @@ export type SpoolBudget = {
   readonly charge: (bytes: number) => void;
   readonly release: (bytes: number) => void;
   readonly usedBytes: () => number;
+  readonly bytesMax: number;
 };
 
 export function createSpoolBudget(bytesMax: number): SpoolBudget {
@@ -50,6 +51,7 @@ export function createSpoolBudget(bytesMax: number): SpoolBudget {
       usedBytes = Math.max(0, usedBytes - bytes);
     },
     usedBytes: () => usedBytes,
+    bytesMax,
   };
 }
 

@@ -14,6 +14,7 @@ import { runHeartbeats } from './heartbeats.ts';
 import { createSpoolBudget } from './hrl-spool.ts';
 import { type AgentIdentity, loadIdentity } from './identity.ts';
 import type { CaptureBoundary } from './machine-context.ts';
+import { spoolRoom } from './spool-room.ts';
 import { lockStateFolder } from './state-lock.ts';
 import { createSlots, createWakeup } from './wakeup.ts';
 
@@ -54,9 +55,7 @@ async function identityOf(config: AgentConfig, log: pino.Logger): Promise<AgentI
 }
 
 async function startAgent(config: AgentConfig, log: pino.Logger, firstIdentity: AgentIdentity) {
-  const workFolder = workFolderOf(config.stateFolder);
-  await mkdir(workFolder, { recursive: true, mode: 0o700 });
-  await mkdir(join(config.stateFolder, 'images'), { recursive: true, mode: 0o700 });
+  const workFolder = await makeFolders(config);
   const stopping = new AbortController();
   const heartbeatWakeup = createWakeup(stopping.signal);
   let identity = firstIdentity;
@@ -72,12 +71,13 @@ async function startAgent(config: AgentConfig, log: pino.Logger, firstIdentity: 
     onTakeOver: (from, to, why) => log.warn({ from, to, err: why }, 'another process server took over'),
   });
   const discovery = createDiscovery({ ...clock, config, workFolder, log });
+  const spoolBudget = createSpoolBudget(config.spoolBytesMax);
   const machines = createAssignedMachines({
     ...clock,
     sender,
     discovery,
     stateFolder: config.stateFolder,
-    spoolBudget: createSpoolBudget(config.spoolBytesMax),
+    spoolBudget,
     announcePoint: client.announcePoint,
     engineClockOffsetMs: () => engineClockOffsetMs,
     random: Math.random,
@@ -101,6 +101,7 @@ async function startAgent(config: AgentConfig, log: pino.Logger, firstIdentity: 
     client,
     machines,
     guests: discovery.reports,
+    spool: () => spoolRoom(spoolBudget, config.stateFolder),
     about: await introduction(config),
     onAnswer: (answer) => {
       // The engine looked at its clock before we look at ours, so this is never more than the true difference.
@@ -122,6 +123,13 @@ async function startAgent(config: AgentConfig, log: pino.Logger, firstIdentity: 
       await Promise.all([sender.close(), client.close(), discovery.close()]);
     },
   };
+}
+
+async function makeFolders({ stateFolder }: AgentConfig): Promise<string> {
+  const workFolder = workFolderOf(stateFolder);
+  await mkdir(workFolder, { recursive: true, mode: 0o700 });
+  await mkdir(join(stateFolder, 'images'), { recursive: true, mode: 0o700 });
+  return workFolder;
 }
 
 async function introduction({ hostName, site }: AgentConfig) {

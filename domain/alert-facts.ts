@@ -62,6 +62,15 @@ export type HostFacts = {
   readonly silentMs: number;
   /** Machines that it protects now. */
   readonly machineNames: readonly string[];
+  /** Where changes wait at the host, as it said last; undefined when it does not say. */
+  readonly spool: SpoolFacts | undefined;
+};
+
+export type SpoolFacts = {
+  readonly usedBytes: number;
+  readonly bytesMax: number;
+  /** What it lies on, which may be full before the spool is; null when that is not known. */
+  readonly fileSystem: { readonly usedBytes: number; readonly freeBytes: number } | null;
 };
 
 export type CredentialFacts = {

@@ -1,5 +1,6 @@
 import type { AlertRule, AlertSeverity, Condition } from './alert.ts';
-import type { AlertFacts, CredentialFacts } from './alert-facts.ts';
+import type { AlertFacts, CredentialFacts, HostFacts, SpoolFacts } from './alert-facts.ts';
+import { silentHeartbeatsMax } from './replication-health.ts';
 import { dayMs, formatBytes, formatDuration, mebibyte, minuteMs } from './units.ts';
 
 export const diskPercents = { warning: 80, critical: 90 } as const;
@@ -35,6 +36,7 @@ export function siteConditions(facts: AlertFacts): Found {
     ...vault(facts),
     ...processServers(facts),
     ...disks(facts),
+    ...(probes.disks === undefined ? [] : facts.hosts.flatMap((host) => spool(facts, host))),
   ];
   return { conditions, lookedAt };
 }
@@ -200,6 +202,55 @@ function disks({ probes }: AlertFacts): Condition[] {
         'Make room or a larger file system before it is full; shorter retention of recovery points helps later.',
     }),
   );
+}
+
+/**
+ * What a host has for changes that wait, by its own bound or by the file system below it: whichever is fuller. What a silent host said
+ * last neither opens an alert nor ends one.
+ */
+function spool(facts: AlertFacts, host: HostFacts): Condition[] {
+  if (host.spool === undefined) return [];
+  const { name, silentMs, machineNames } = host;
+  const usedPercent = { bound: boundPercent(host.spool), fileSystem: fileSystemPercent(host.spool) };
+  const isHeard = silentMs <= silentHeartbeatsMax * facts.heartbeatEveryMs;
+  const isSpool = usedPercent.bound >= usedPercent.fileSystem;
+  const words = isSpool ? spoolWords(name, host.spool) : fileSystemWords(name, host.spool);
+  const level = isHeard ? diskLevel(Math.max(usedPercent.bound, usedPercent.fileSystem)) : 'neutral';
+  return [condition({ rule: 'disk-filling', scope: name, level, ...words }, { host: name, machineNames })];
+}
+
+function boundPercent({ usedBytes, bytesMax }: SpoolFacts): number {
+  return bytesMax === 0 ? 0 : (100 * usedBytes) / bytesMax;
+}
+
+function fileSystemPercent({ fileSystem }: SpoolFacts): number {
+  if (fileSystem === null) return 0;
+  const { usedBytes, freeBytes } = fileSystem;
+  return usedBytes + freeBytes === 0 ? 0 : (100 * usedBytes) / (usedBytes + freeBytes);
+}
+
+const whenFull =
+  'A machine whose changes find no room there runs on, but what waits of it is dropped and it is compared with the vault in full: ' +
+  'it has no new recovery point until that is done. Older points stay good.';
+
+function spoolWords(hostName: string, spool: SpoolFacts): Pick<Condition, 'title' | 'text' | 'nextStep'> {
+  const { usedBytes, bytesMax } = spool;
+  const percent = Math.floor(boundPercent(spool));
+  return {
+    title: `The spool of ${hostName} is filling up`,
+    text: `${formatBytes(usedBytes)} of changes wait at ${hostName}, ${percent} % of the ${formatBytes(bytesMax)} that they may take. ${whenFull}`,
+    nextStep: `See why changes wait: \`status host:${hostName}\`, the process servers, and the network to them. With room on its file system, raise \`spoolBytesMax\` in the agent's configuration and restart the agent.`,
+  };
+}
+
+function fileSystemWords(hostName: string, spool: SpoolFacts): Pick<Condition, 'title' | 'text' | 'nextStep'> {
+  const percent = Math.floor(fileSystemPercent(spool));
+  const freeText = formatBytes(spool.fileSystem?.freeBytes ?? 0);
+  return {
+    title: `The file system below the spool of ${hostName} is filling up`,
+    text: `${percent} % of it is used, ${freeText} is free. ${whenFull}`,
+    nextStep: `Make room on the file system of the agent's state folder at ${hostName}, or make it larger.`,
+  };
 }
 
 function diskLevel(usedPercent: number): Condition['level'] {

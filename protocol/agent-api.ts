@@ -68,6 +68,13 @@ export const powerOutcome = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('running') }),
   z.object({ kind: z.literal('failed'), message: z.string().max(500), isRunning: z.boolean() }),
 ]);
+/** What the host has for changes that wait: how much they may take, how much they do, and what its file system has left. */
+export const spoolReport = z.object({
+  usedBytes: byteCount,
+  bytesMax: byteCount,
+  /** As df counts: what is kept back for root is neither. Null when it could not be asked. */
+  fileSystem: z.object({ usedBytes: byteCount, freeBytes: byteCount }).nullable(),
+});
 export const heartbeatRequest = z.object({
   /** Made anew at each start of the agent: two agents with one certificate are noticed by it. */
   instanceId: z.string().uuid(),
@@ -91,6 +98,8 @@ export const heartbeatRequest = z.object({
     .default([]),
   /** Machines that must stay stopped and were found running: another copy of them may be in charge. */
   runningAlthoughHeld: z.array(id<MachineId>('machine')).max(1000).default([]),
+  /** Null from an agent that does not say it yet. */
+  spool: spoolReport.nullable().default(null),
 });
 export const assignment = z.object({
   machineId: id<MachineId>('machine'),
@@ -147,6 +156,7 @@ export type EnrolRequest = z.infer<typeof enrolRequest>;
 export type CertificateAnswer = z.infer<typeof certificateAnswer>;
 export type GuestReport = z.infer<typeof guestReport>;
 export type ReplicationReport = z.infer<typeof replicationReport>;
+export type SpoolReport = z.infer<typeof spoolReport>;
 export type HeartbeatRequest = z.infer<typeof heartbeatRequest>;
 export type HeartbeatAnswer = z.infer<typeof heartbeatAnswer>;
 export type Assignment = z.infer<typeof assignment>;

@@ -121,7 +121,8 @@ function hostFacts(host: HostSilence, tables: MachineTables): HostFacts {
   const machineNames = tables.machines
     .filter(({ machine }) => machine.agentId === host.agentId && machine.protection.kind !== 'failed-over')
     .map(({ machine }) => machine.name);
-  return { name: host.name, silentMs: host.silentMs, machineNames };
+  const { name, silentMs, spool } = host;
+  return { name, silentMs, machineNames, spool: spool ?? undefined };
 }
 
 function agentCredential(host: HostSilence): CredentialFacts {

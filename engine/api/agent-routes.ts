@@ -115,9 +115,9 @@ export async function answerHeartbeat(
   beat: HeartbeatRequest,
 ): Promise<Reply<HeartbeatAnswer>> {
   const { agentId } = caller;
-  const { instanceId, agentVersion, siteName } = beat;
+  const { instanceId, agentVersion, siteName, spool } = beat;
   return deps.store.write(async (db) => {
-    const instance = await noteHeartbeat(db, { agentId, instanceId, agentVersion, siteName });
+    const instance = await noteHeartbeat(db, { agentId, instanceId, agentVersion, siteName, spool });
     const refusal = refuseInstance(instance);
     if (refusal !== undefined) return refusal;
     await saveGuests(db, agentId, beat.guests);

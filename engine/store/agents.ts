@@ -1,7 +1,7 @@
 import { and, asc, eq, isNull, notInArray, sql } from 'drizzle-orm';
 import { z } from 'zod';
 import type { AgentId } from '../../domain/ids.ts';
-import type { GuestReport } from '../../protocol/agent-api.ts';
+import type { GuestReport, SpoolReport } from '../../protocol/agent-api.ts';
 import { id } from '../../protocol/api-fields.ts';
 import type { HostView } from '../../protocol/control-api.ts';
 import type { MachineHardware } from '../../protocol/point-manifest.ts';
@@ -35,6 +35,8 @@ export async function noteHeartbeat(
     readonly instanceId: string;
     readonly agentVersion: string;
     readonly siteName: string;
+    /** Left out or null: the agent does not say. */
+    readonly spool?: SpoolReport | null;
   },
 ): Promise<InstanceOutcome> {
   const mine = and(eq(agents.id, beat.agentId), isNull(agents.revokedAt));
@@ -42,7 +44,8 @@ export async function noteHeartbeat(
   if (row === undefined) return { kind: 'unknown-agent' };
   const { hostName } = row;
   if (row.refusedInstanceId === beat.instanceId) return { kind: 'second-instance', hostName };
-  const heard = { agentVersion: beat.agentVersion, siteName: beat.siteName, lastSeenAt: sql`now()` };
+  const { agentVersion, siteName, spool = null } = beat;
+  const heard = { agentVersion, siteName, spool, lastSeenAt: sql`now()` };
   if (row.instanceId === beat.instanceId) {
     await db.update(agents).set(heard).where(mine);
     return { kind: 'accepted', hostName };

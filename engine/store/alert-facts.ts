@@ -1,6 +1,8 @@
 import { and, eq, inArray, isNull, sql } from 'drizzle-orm';
 import type { MachineId } from '../../domain/ids.ts';
+import type { SpoolReport } from '../../protocol/agent-api.ts';
 import type { Database } from './database.ts';
+import { rowSchemas } from './rows.ts';
 import { agentRequests, agents, protectedMachines, recoveryPoints, runs } from './schema.ts';
 import { drills } from './target-schema.ts';
 
@@ -13,6 +15,8 @@ export type HostSilence = {
   /** Since its last heartbeat, or since it was enrolled. */
   readonly silentMs: number;
   readonly certificateExpiresAtMs: number;
+  /** As of its last heartbeat; null when its agent does not say. */
+  readonly spool: SpoolReport | null;
 };
 
 /** Every enrolled host, and how long it has been silent. */
@@ -23,14 +27,16 @@ export async function hostSilences(db: Database): Promise<HostSilence[]> {
       agentId: agents.id,
       silentMs: msSince(sql`coalesce(${agents.lastSeenAt}, ${agents.enrolledAt})`),
       expiresAt: agents.certificateExpiresAt,
+      spool: agents.spool,
     })
     .from(agents)
     .where(isNull(agents.revokedAt));
-  return rows.map(({ name, agentId, silentMs, expiresAt }) => ({
+  return rows.map(({ name, agentId, silentMs, expiresAt, spool }) => ({
     name,
     agentId,
     silentMs: Math.max(0, Number(silentMs)),
     certificateExpiresAtMs: expiresAt.getTime(),
+    spool: rowSchemas.spool.parse(spool),
   }));
 }
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type Id, type IdKind, isId } from '../../domain/ids.ts';
 import { invariant } from '../../domain/invariant.ts';
-import { powerOutcome, replicationReport } from '../../protocol/agent-api.ts';
+import { powerOutcome, replicationReport, spoolReport } from '../../protocol/agent-api.ts';
 import { pointView, protectionView, runView } from '../../protocol/control-api.ts';
 import { machineHardware, pointManifestSchema, positionSchema } from '../../protocol/point-manifest.ts';
 
@@ -13,6 +13,7 @@ export const rowSchemas = {
   position: positionSchema.nullable(),
   guestDisks: z.array(z.object({ key: z.string(), sizeBytes: z.number().int() })),
   report: replicationReport.nullable(),
+  spool: spoolReport.nullable(),
   runResult: runView.shape.result,
   runKind: runView.shape.kind,
   runState: runView.shape.state,

@@ -48,6 +48,8 @@ export const agents = pgTable(
     replacedInstanceId: uuid('replaced_instance_id'),
     refusedInstanceId: uuid('refused_instance_id'),
     lastSeenAt: instant('last_seen_at'),
+    /** How full its spool is: agent-api spoolReport; null when its agent does not say. */
+    spool: jsonb(),
     enrolledAt: instant('enrolled_at').notNull().defaultNow(),
     revokedAt: instant('revoked_at'),
   },

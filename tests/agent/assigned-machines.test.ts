@@ -8,6 +8,7 @@ import { runHeartbeats } from '../../agent/heartbeats.ts';
 import { createSpoolBudget } from '../../agent/hrl-spool.ts';
 import { openJournal } from '../../agent/journal.ts';
 import { machineFolder } from '../../agent/machine-replication.ts';
+import { spoolRoom } from '../../agent/spool-room.ts';
 import { createSlots, createWakeup } from '../../agent/wakeup.ts';
 import { idFromBytes } from '../../domain/ids.ts';
 import { OutageError } from '../../domain/outage.ts';
@@ -116,6 +117,7 @@ test('heartbeats go on while the engine is away, and a fence stops every machine
     },
     machines: { ...machines, tryAgain: () => triedAgainAt.push(beats.length) },
     guests: () => Promise.resolve([]),
+    spool: () => spoolRoom(createSpoolBudget(1e9), stateFolder),
     about: {
       instanceId: '572fc7ff-1f03-49ab-b3c5-30a665b8e20c',
       agentVersion: '0',
@@ -132,6 +134,8 @@ test('heartbeats go on while the engine is away, and a fence stops every machine
   await eventually(() => beats.length === 3);
   await eventually(() => machines.reports().length === 0);
   expect(beats[2]?.machines).toMatchObject([{ machineId }]);
+  const room = { usedBytes: expect.any(Number), freeBytes: expect.any(Number) };
+  expect(beats[2]?.spool).toEqual({ usedBytes: 0, bytesMax: 1e9, fileSystem: room });
   // Once, with the first answer after the silence.
   expect(triedAgainAt).toEqual([2]);
   stopping.abort();

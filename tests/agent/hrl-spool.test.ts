@@ -10,6 +10,7 @@ import {
   splitExtents,
   spoolLogDataBytesMax,
 } from '../../agent/hrl-spool.ts';
+import { spoolRoom } from '../../agent/spool-room.ts';
 import { decodeHrlHeader, nilUuid, readHrl } from '../../protocol/hrl.ts';
 
 const mebibyte = 1_048_576;
@@ -75,6 +76,19 @@ describe('the spool of a disk', () => {
     await openDiskSpool({ folder: join(folder, 'b'), budget: again, nowMs: Date.now });
     expect(again.usedBytes()).toBeGreaterThan(30 * mebibyte);
     expect(again.reserve(1)).toBe(false);
+  });
+
+  test('is reported with its bound and with what its file system has left, also when that cannot be asked', async () => {
+    const budget = createSpoolBudget(40 * mebibyte);
+    const spool = await openDiskSpool({ folder, budget, nowMs: Date.now });
+    await spool.write(order(30 * mebibyte));
+    const { fileSystem, ...room } = await spoolRoom(budget, folder);
+    expect(room).toEqual({ usedBytes: spool.usedBytes(), bytesMax: 40 * mebibyte });
+    expect(room.usedBytes).toBeGreaterThan(30 * mebibyte);
+    // Not compared with df to the byte: others write to it at the same time.
+    expect(fileSystem?.usedBytes).toBeGreaterThan(30 * mebibyte);
+    expect(fileSystem?.freeBytes).toBeGreaterThan(0);
+    expect(await spoolRoom(budget, join(folder, 'nowhere'))).toEqual({ ...room, fileSystem: null });
   });
 
   test('leaves nothing of a capture whose view broke', async () => {

@@ -1,4 +1,4 @@
-import type { AlertFacts, HostFacts, MachineFacts } from '../../domain/alert-facts.ts';
+import type { AlertFacts, HostFacts, MachineFacts, SpoolFacts } from '../../domain/alert-facts.ts';
 
 export const minute = 60_000;
 
@@ -20,7 +20,15 @@ export function machineFacts(name: string, changes: Partial<MachineFacts> = {}):
 }
 
 export function hostFacts(name: string, machineNames: readonly string[], silentMs = 1000): HostFacts {
-  return { name, silentMs, machineNames };
+  return { name, silentMs, machineNames, spool: undefined };
+}
+
+/** A host whose spool, and the file system below it, are so full, in percent. */
+export function hostWithSpool(usedPercent: number, fileSystemPercent: number | null, silentMs = 1000): HostFacts {
+  const usedBytes = fileSystemPercent ?? 0;
+  const fileSystem = fileSystemPercent === null ? null : { usedBytes, freeBytes: 100 - usedBytes };
+  const spool: SpoolFacts = { usedBytes: usedPercent * 2 ** 20, bytesMax: 100 * 2 ** 20, fileSystem };
+  return { ...hostFacts('hv-1', ['vm-7'], silentMs), spool };
 }
 
 /** A site where all is well. */

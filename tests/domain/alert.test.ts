@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { AlertFacts, MachineFacts } from '../../domain/alert-facts.ts';
 import { createDesk, shortOf } from './alert-desk.ts';
-import { alertFacts, hostFacts, machineFacts, minute } from './alert-facts.ts';
+import { alertFacts, hostFacts, hostWithSpool, machineFacts, minute } from './alert-facts.ts';
 
 const second = 1000;
 type Desk = ReturnType<typeof createDesk>;
@@ -189,6 +189,55 @@ describe('the installation’s own parts', () => {
     ],
   ])('%s', (_what, facts, told) => {
     expect(lookOn(createDesk(), { fromMs: 0, toMs: 2 * minute }, () => facts)).toEqual([told]);
+  });
+
+  test.each([
+    { spool: 79, fileSystem: 79, told: [] },
+    { spool: 80, fileSystem: 10, told: ['open disk-filling hv-1 warning'] },
+    { spool: 90, fileSystem: 10, told: ['open disk-filling hv-1 critical'] },
+    { spool: 10, fileSystem: 80, told: ['open disk-filling hv-1 warning'] },
+    { spool: 80, fileSystem: 90, told: ['open disk-filling hv-1 critical'] },
+    { spool: 80, fileSystem: null, told: ['open disk-filling hv-1 warning'] },
+  ])('a spool at $spool % on a file system at $fileSystem %: $told', ({ spool, fileSystem, told }) => {
+    const desk = createDesk();
+    const hosts = [hostWithSpool(spool, fileSystem)];
+    expect(lookOn(desk, { fromMs: 0, toMs: minute }, () => ({ hosts }))).toEqual(told);
+  });
+
+  test('a spool that fills says what happens when it is full and what to do; its file system says it in its own words', () => {
+    const desk = createDesk();
+    lookOn(desk, { fromMs: 0, toMs: minute }, () => ({ hosts: [hostWithSpool(81, 40)] }));
+    expect(desk.open()).toMatchObject([
+      {
+        title: 'The spool of hv-1 is filling up',
+        text: expect.stringMatching(
+          /^81 MiB of changes wait at hv-1, 81 % of the 100 MiB .* compared with the vault in full/,
+        ),
+        nextStep: expect.stringContaining('`status host:hv-1`'),
+        machineNames: ['vm-7'],
+      },
+    ]);
+    lookOn(desk, { fromMs: minute, toMs: 2 * minute }, () => ({ hosts: [hostWithSpool(81, 95)] }));
+    expect(desk.open()).toMatchObject([
+      {
+        title: 'The file system below the spool of hv-1 is filling up',
+        text: expect.stringMatching(/^95 % of it is used/),
+      },
+    ]);
+  });
+
+  test('a spool is good again below 78 % at three looks; what a silent host said last changes nothing', () => {
+    const desk = createDesk();
+    const at = (fromMs: number, looks: number, host: ReturnType<typeof hostWithSpool>) =>
+      lookOn(desk, { fromMs, toMs: fromMs + looks * 10 * second }, () => ({ hosts: [host] })).filter((told) =>
+        told.includes('disk-filling'),
+      );
+    expect(at(0, 1, hostWithSpool(95, 10, minute))).toEqual([]);
+    expect(at(minute, 1, hostWithSpool(81, 10))).toEqual(['open disk-filling hv-1 warning']);
+    expect(at(2 * minute, 6, hostWithSpool(78, 10))).toEqual([]);
+    expect(at(4 * minute, 6, hostWithSpool(0, 10, minute))).toEqual([]);
+    expect(at(6 * minute, 2, hostWithSpool(0, 10))).toEqual([]);
+    expect(at(6 * minute + 20 * second, 1, hostWithSpool(0, 10))).toEqual(['recover disk-filling hv-1']);
   });
 
   const day = 86_400_000;

@@ -6,6 +6,7 @@ import { createAssignedMachines } from '../../agent/assigned-machines.ts';
 import { createChangeSender } from '../../agent/change-sender.ts';
 import { runHeartbeats } from '../../agent/heartbeats.ts';
 import { createSpoolBudget } from '../../agent/hrl-spool.ts';
+import { spoolRoom } from '../../agent/spool-room.ts';
 import { openQemuGuestTracker } from '../../agent/tracker/qemu-guest.ts';
 import { createSlots, createWakeup } from '../../agent/wakeup.ts';
 import { guestCounter, makeGuestDisks } from '../../demo/guest/guest-disk.ts';
@@ -148,6 +149,7 @@ async function startAgent(site: Site, store: Store, where: { socketPath: string;
   const beats = runHeartbeats({
     ...{ ...clock, machines, wakeup, log: noLog, signal: stopping.signal, onAnswer: () => undefined },
     about: { instanceId: randomUUID(), agentVersion: 'test', hostName, siteName: 'main' },
+    spool: () => spoolRoom(createSpoolBudget(1 << 28), site.folder),
     guests: async () => {
       const [tracking, disks, hardware] = await Promise.all([tracker.describe(), tracker.disks(), tracker.hardware()]);
       return [{ name: 'vm-7', kind: tracker.kind, tracking, disks: [...disks], hardware }];

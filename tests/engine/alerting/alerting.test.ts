@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
@@ -13,6 +14,7 @@ import { orderAlert } from '../../../engine/alerting/orders.ts';
 import { callPagers } from '../../../engine/alerting/pager.ts';
 import { createProbes } from '../../../engine/alerting/probes.ts';
 import { createCertificateAuthority } from '../../../engine/certificate-authority.ts';
+import { agentSilences, noteHeartbeat } from '../../../engine/store/agents.ts';
 import { listAlertViews } from '../../../engine/store/alerts.ts';
 import { listEvents } from '../../../engine/store/events.ts';
 import { pauseMachine } from '../../../engine/store/machines.ts';
@@ -94,6 +96,21 @@ const recover = async (name = 'vm-7') => {
 };
 const order = (kind: 'ack' | 'unack' | 'unsnooze' | 'escalate', person = 'ana') =>
   store.write(async (db) => orderAlert(db, { kind, alertId: (await listAlertViews(db))[0]!.id, person }));
+
+test('a host’s spool that fills up is an alert of that host; an agent that does not say tells nobody', async () => {
+  probes = { ...probes, disks: [] };
+  await look();
+  expect(await alertsNow()).toEqual([]);
+  const agentId = (await store.read(agentSilences))[0]!.agentId;
+  const spool = { usedBytes: 950, bytesMax: 1000, fileSystem: null };
+  const heartbeat = { agentId, instanceId: randomUUID(), agentVersion: '1' };
+  await store.write((db) => noteHeartbeat(db, { ...heartbeat, spool }));
+  await look();
+  expect(await onlyAlert()).toMatchObject({ rule: 'disk-filling', severity: 'critical' });
+  await store.write((db) => noteHeartbeat(db, heartbeat));
+  for (let i = 0; i < 3; i += 1) await look();
+  expect(await onlyAlert()).toMatchObject({ state: 'recovered' });
+});
 
 describe('an alert', () => {
   test('is one row, one message and one event; it ends in the same message', async () => {

@@ -217,5 +217,6 @@ export function heartbeatOf(
     doneRequests: more.doneRequests ?? [],
     powerResults: [],
     runningAlthoughHeld: [],
+    spool: null,
   };
 }
