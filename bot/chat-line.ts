@@ -9,7 +9,7 @@ import type { Command, ParsedLine } from './command.ts';
 import { type Decision, decide, type Reply } from './conversation/decide.ts';
 import { type FormFacts, formFor } from './conversation/forms.ts';
 import { outageCard, refusalCard } from './conversation/plain-cards.ts';
-import { present } from './conversation/present.ts';
+import { cardsWithoutEngine, present } from './conversation/present.ts';
 import type { EngineClient } from './engine-client.ts';
 import type { Form } from './form.ts';
 import { formatCommand } from './format-command.ts';
@@ -63,7 +63,7 @@ export async function executeChatLine(line: string, deps: ChatLineDeps): Promise
     const isOutage = error instanceof OutageError;
     watched.failed(isOutage ? 'outage' : 'error');
     if (!isOutage) throw error;
-    return { cards: [outageCard(error)] };
+    return { cards: [outageCard(error), ...cardsWithoutEngine(parsed, deps.nowMs())] };
   }
 }
 

@@ -7,7 +7,7 @@ import { parseArguments, parseLine } from './chat-command.ts';
 import type { Command, ParsedLine } from './command.ts';
 import { decide, type Follow, type Outcome, type Reply } from './conversation/decide.ts';
 import { outageCard, refusalCard } from './conversation/plain-cards.ts';
-import { present } from './conversation/present.ts';
+import { cardsWithoutEngine, present } from './conversation/present.ts';
 import { presentReplication, presentRun } from './conversation/present-machines.ts';
 import type { EngineClient } from './engine-client.ts';
 import { gatherAnswers } from './gather-answers.ts';
@@ -71,7 +71,8 @@ async function executeParsed(parsed: ParsedLine, deps: LineDeps): Promise<LineRe
   } catch (error) {
     if (isAbort(error)) return finish({ cards: [stoppedCard(command)], outcome: 'done' }, answers, deps);
     if (!(error instanceof OutageError)) throw error;
-    const explained = command.verb === 'help' ? present(command, answers, deps.nowMs()).cards : [];
+    // In a terminal the end is what one sees.
+    const explained = cardsWithoutEngine(parsed, deps.nowMs());
     return finish({ cards: [...explained, outageCard(error)], outcome: 'outage' }, answers, deps);
   }
 }

@@ -36,15 +36,18 @@ export async function runProgram(deps: ProgramDeps): Promise<ExitCode> {
   const flags = programFlags(deps);
   if (flags.problem !== undefined) return fail({ flags, deps }, flags.problem, 2);
   // A line that needs no engine (a mistake, the help of a verb) is answered without one.
-  const isAnsweredHere = decide(parseArguments(flags.rest), { nowMs: deps.nowMs() }).kind !== 'ask';
+  const decision = decide(parseArguments(flags.rest), { nowMs: deps.nowMs() });
+  const isHelp = decision.kind === 'ask' && decision.command.verb === 'help';
+  const noEngine = (message: string) =>
+    isHelp ? runLine(flags, deps, nobodyBecause(message)) : fail({ flags, deps }, message, 3);
   try {
-    if (isAnsweredHere) return await runLine(flags, deps, nobody);
+    if (decision.kind !== 'ask') return await runLine(flags, deps, nobody);
     const found = findConnection({
       stateFolders: stateFolders(deps),
       person: flags.person,
       loginName: userInfo().username,
     });
-    if (found.kind === 'absent') return fail({ flags, deps }, found.message, 3);
+    if (found.kind === 'absent') return await noEngine(found.message);
     const engine = createEngineClient(found.connection);
     try {
       return await runLine(flags, deps, engine);
@@ -54,13 +57,18 @@ export async function runProgram(deps: ProgramDeps): Promise<ExitCode> {
   } catch (error) {
     if (!(error instanceof OutageError)) throw error;
     const next = error.nextStep === undefined ? '' : `\nNext: ${error.nextStep}`;
-    return fail({ flags, deps }, `${describeCauses(error)}${next}`, 3);
+    return noEngine(`${describeCauses(error)}${next}`);
   }
 }
 
 const nobody: LineDeps['engine'] = {
   ask: () => Promise.reject(new Error('broken invariant: this line asks nothing of the engine')),
 };
+
+/** The help is shown all the same, with the reason beside it. */
+function nobodyBecause(message: string): LineDeps['engine'] {
+  return { ask: () => Promise.reject(new OutageError(message, { retryable: false })) };
+}
 
 /** Where the engine of this folder keeps its state; the first one that has people in it is taken. */
 function stateFolders(deps: ProgramDeps): string[] {

@@ -1,7 +1,7 @@
 import { assertNever, invariant } from '../../domain/invariant.ts';
 import type { ApiAnswer } from '../api-call.ts';
 import type { Card } from '../card.ts';
-import type { Command, ShowSubject, Target } from '../command.ts';
+import type { Command, ParsedLine, ShowSubject, Target } from '../command.ts';
 import { alertDetailCard, alertListCard } from './alert-cards.ts';
 import { approvalCard, approvalDetailCard, approvalListCard } from './approval-cards.ts';
 import { auditCard } from './audit-cards.ts';
@@ -28,6 +28,12 @@ export function present(command: Command, answers: readonly ApiAnswer[], nowMs: 
   const order = answers.find((answer) => answer.kind === 'order');
   if (order !== undefined) return presentOrder(command, order, nowMs);
   return presentQuery(command, answers, nowMs);
+}
+
+/** What can be shown beside the outage when the engine was asked in vain: the verbs are known without it. */
+export function cardsWithoutEngine(parsed: ParsedLine, nowMs: number): readonly Card[] {
+  const isHelp = parsed.kind === 'command' && parsed.command.verb === 'help';
+  return isHelp ? present(parsed.command, [], nowMs).cards : [];
 }
 
 function presentQuery(command: Command, answers: readonly ApiAnswer[], nowMs: number): Reply {

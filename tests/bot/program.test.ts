@@ -75,6 +75,14 @@ async function answerLikeTheWorld(): Promise<void> {
   };
 }
 
+it('without an engine the verbs are shown all the same, with what is wrong below them', async () => {
+  const { exitCode, output } = await dr(['help']);
+  expect(exitCode).toBe(3);
+  expect(output).toMatch(/failover <vm>[\s\S]*The engine cannot be reached or does not answer[\s\S]*No engine found/);
+  const json = await dr(['help', '--json']);
+  expect(JSON.parse(json.output)).toMatchObject({ outcome: 'outage', answers: [] });
+});
+
 it('without an engine dr says where it looked and how to start one, and exits with 3', async () => {
   const { exitCode, errors } = await dr(['status']);
   expect(exitCode).toBe(3);

@@ -10,8 +10,8 @@ import {
   reduceReport,
 } from '../../bot/web/page/detail.ts';
 import { type DetailFacts, isDetailDue } from '../../bot/web/page/detail-due.ts';
-import { churnWords } from '../../bot/web/page/machine-facts.ts';
 import { lagSentence, lagSummary } from '../../bot/web/page/lag-words.ts';
+import { churnWords } from '../../bot/web/page/machine-facts.ts';
 import {
   movedWindow,
   nearestMark,

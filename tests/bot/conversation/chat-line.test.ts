@@ -74,6 +74,20 @@ describe('a line of chat', () => {
     }
   });
 
+  it('an engine that is away does not keep the verbs from who asks for help; other lines get the outage alone', async () => {
+    const { say } = chat(async () => {
+      throw new OutageError('asking the engine', { retryable: true, nextStep: 'start it' });
+    });
+    const [outage, help, ...more] = (await say('help')).cards;
+    expect(more).toEqual([]);
+    expect(outage?.title).toBe('The engine cannot be reached or does not answer');
+    expect(help?.text).toEqual(['The engine cannot be asked what needs you; `status` says why.']);
+    expect(JSON.stringify(help?.sections)).toContain('failover <vm>');
+    for (const line of ['status', 'list vms', 'pause vm-7 --for 2h --reason x']) {
+      expect((await say(line)).cards).toHaveLength(1);
+    }
+  });
+
   it('help and status come without what only goes with them', async () => {
     const { say } = chat(async (call) => {
       if (['approvals', 'alerts', 'surfaces'].includes(call.kind)) throw new OutageError('x', { retryable: true });

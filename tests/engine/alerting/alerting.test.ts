@@ -103,7 +103,7 @@ test('a host’s spool that fills up is an alert of that host; an agent that doe
   expect(await alertsNow()).toEqual([]);
   const agentId = (await store.read(agentSilences))[0]!.agentId;
   const spool = { usedBytes: 950, bytesMax: 1000, fileSystem: null };
-  const heartbeat = { agentId, instanceId: randomUUID(), agentVersion: '1' };
+  const heartbeat = { agentId, instanceId: randomUUID(), agentVersion: '1', siteName: 'main' };
   await store.write((db) => noteHeartbeat(db, { ...heartbeat, spool }));
   await look();
   expect(await onlyAlert()).toMatchObject({ rule: 'disk-filling', severity: 'critical' });
