@@ -11,6 +11,7 @@ import { readConnection } from './connection-file.ts';
 import { type Delivery, type DeliveryLog, type PlaceMemory, startDelivery } from './delivery/start-delivery.ts';
 import { type BotClient, createEngineClient } from './engine-client.ts';
 import { type ServedBotMetrics, serveBotMetrics } from './metrics/serve-metrics.ts';
+import { type Platform, type Running, startPlatform, type TenantMemory } from './platform.ts';
 import {
   type BotConfig,
   readBotConfig,
@@ -23,8 +24,6 @@ import type { WebConsole } from './web/start-web.ts';
 
 const stopLimitMs = 20_000;
 
-/** A chat platform that answers, and through which messages are delivered. */
-type Running = { readonly surface: ChatSurface; readonly close: () => Promise<void> };
 type Deps = {
   readonly engine: BotClient;
   readonly log: DeliveryLog;
@@ -52,7 +51,7 @@ export async function runBot(configFile: string): Promise<void> {
 
 export type Bot = { readonly ended: Promise<void>; readonly close: () => Promise<void> };
 
-/** Starts everything that the configuration asks for. The engine may be away: who asks is told so. */
+/** Starts everything that the configuration asks for. The engine and a platform may be away: who asks is told so. */
 export async function startBot(
   config: BotConfig,
   deps: { readonly log: DeliveryLog; readonly signal: AbortSignal },
@@ -64,21 +63,48 @@ export async function startBot(
   });
   const metrics = await serveBotMetrics(config, deps.log);
   const all: Deps = { ...deps, engine, nowMs: Date.now, metrics };
-  const running: Running[] = [];
-  if (config.slack !== undefined) running.push(await slackOf(config.slack, all));
-  if (config.teams !== undefined) running.push(await teamsOf(config.teams, all));
-  const deliveries = running.map(({ surface }) => deliver(surface, { ...all, stateFolder: config.stateFolder }));
-  for (const { surface } of running) deps.log.info(`${surface.surface} ${surface.tenant}: ready`);
+  // The console needs no chat: it answers while a platform is waited for.
   const web = config.web === undefined ? undefined : await webOf(config.web, config.stateFolder, all);
+  const platforms = platformsOf(config, all);
+  await triedOnce(platforms);
   return {
-    ended: Promise.all([...deliveries.map((delivery) => delivery.ended), web?.ended]).then(() => undefined),
+    ended: Promise.all([...platforms.map((platform) => platform.ended), web?.ended]).then(() => undefined),
     close: async () => {
-      await Promise.all([...running.map((one) => one.close()), web?.close()]);
-      await Promise.all(deliveries.map((delivery) => delivery.ended));
+      await Promise.all([...platforms.map((platform) => platform.close()), web?.close()]);
       await metrics.close();
       await engine.close();
     },
   };
+}
+
+function platformsOf(config: BotConfig, deps: Deps): Platform[] {
+  const { slack, teams, web, stateFolder } = config;
+  const isOnly = [slack, teams, web].filter((one) => one !== undefined).length === 1;
+  const common = {
+    ...deps,
+    isOnly,
+    deliver: (surface: ChatSurface) => deliver(surface, { ...deps, stateFolder }),
+  };
+  const tenant = (name: ChatSurface['surface']) => tenantMemory(join(stateFolder, `tenant-${name}.json`), deps.log);
+  const platforms: Platform[] = [];
+  if (slack !== undefined) {
+    const connect = () => slackOf(slack, deps);
+    platforms.push(startPlatform({ ...common, name: 'slack', connect, tenant: tenant('slack') }));
+  }
+  if (teams !== undefined) {
+    const connect = () => teamsOf(teams, deps);
+    platforms.push(startPlatform({ ...common, name: 'teams', connect, tenant: tenant('teams') }));
+  }
+  return platforms;
+}
+
+/** One that does not answer keeps the others waiting no longer than this. */
+const firstTryLimitMs = 5000;
+
+async function triedOnce(platforms: readonly Platform[]): Promise<void> {
+  const tried = Promise.all(platforms.map((platform) => platform.tried));
+  if (platforms.length === 1) await tried;
+  else await Promise.race([tried, delay(firstTryLimitMs, undefined, { ref: false })]);
 }
 
 async function slackOf(config: SlackConfig, deps: Deps): Promise<Running> {
@@ -146,6 +172,24 @@ function deliver(surface: ChatSurface, deps: Deps & { readonly stateFolder: stri
     places: placeMemory(join(stateFolder, `places-${surface.surface}.json`), deps.log),
     alive: () => replaceDurably(join(stateFolder, name), `${content()}\n`, 0o644),
   });
+}
+
+function tenantMemory(file: string, log: DeliveryLog): TenantMemory {
+  return {
+    load: async () => {
+      try {
+        return z.object({ tenant: z.string().min(1).max(100) }).parse(JSON.parse(await readFile(file, 'utf8'))).tenant;
+      } catch (error) {
+        log.info(`no remembered tenant in ${file} (${describeCauses(error).slice(0, 200)})`);
+        return undefined;
+      }
+    },
+    save: async (tenant) => {
+      await replaceDurably(file, `${JSON.stringify({ tenant })}\n`).catch((error: unknown) =>
+        log.warn(`${file} could not be written; only words of a later outage need it`, error),
+      );
+    },
+  };
 }
 
 /** Which channels listen, for the day on which the engine cannot say it. A file that cannot be read is as none. */

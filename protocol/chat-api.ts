@@ -219,6 +219,8 @@ export const deliveryOutcomeBody = z.object({
     z.object({ kind: z.literal('undeliverable'), error: shortText }),
   ]),
 });
+/** Stands for the tenant of a platform that never answered: only it says whose it is. */
+export const unknownTenant = 'unknown';
 /** Every minute: whether the platform answers. Source: CHAT 5.2 (7) */
 export const surfaceReportBody = z.object({
   surface: chatSurfaceName,

@@ -149,10 +149,27 @@ function prepareLine(
       bodyLimit: bodyBytesMax,
       logger: deps.logger,
     });
-    return { receiver, open: () => openHttpDoor(transport, receiver.requestListener, deps.nowMs) };
+    return { receiver, open: () => openDoor(transport, receiver, deps) };
   }
   const line = createSocketLine({ appToken: transport.appToken, apiUrl: deps.apiUrl, logger: deps.logger });
   return { receiver: line, open: () => openSocket(line, deps.log) };
+}
+
+async function openDoor(
+  transport: Extract<SlackOptions['transport'], { kind: 'http' }>,
+  receiver: HTTPReceiver,
+  { nowMs }: LineDeps,
+): Promise<OpenLine> {
+  try {
+    return await openHttpDoor(transport, receiver.requestListener, nowMs);
+  } catch (cause) {
+    const nextStep = 'choose another host or port for slack in the configuration of the bot';
+    throw new OutageError(`listening on ${transport.host}:${transport.port} for Slack`, {
+      cause,
+      retryable: false,
+      nextStep,
+    });
+  }
 }
 
 async function openSocket(line: ReturnType<typeof createSocketLine>, log: SlackLog): Promise<OpenLine> {

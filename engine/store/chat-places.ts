@@ -1,4 +1,4 @@
-import { and, asc, eq, exists, inArray, sql } from 'drizzle-orm';
+import { and, asc, eq, exists, inArray, ne, sql } from 'drizzle-orm';
 import type { z } from 'zod';
 import {
   type ChatPlace,
@@ -7,6 +7,7 @@ import {
   messageRef,
   type placeView,
   type SurfaceView,
+  unknownTenant,
 } from '../../protocol/chat-api.ts';
 import type { Database } from './database.ts';
 import { chatPlaces, chatSurfaces, messages, severities, subscriptions } from './message-schema.ts';
@@ -44,7 +45,7 @@ export async function placesOfPersons(db: Database, persons: readonly string[]):
 /** Every tenant that a bot has spoken of. */
 async function knownTenancies(db: Database): Promise<Tenancy[]> {
   const rows = await db.execute<{ surface: string; tenant: string }>(
-    sql`select surface, tenant from ${chatSurfaces} union select surface, tenant from ${chatPlaces}
+    sql`select surface, tenant from ${chatSurfaces} where ${ne(chatSurfaces.tenant, unknownTenant)} union select surface, tenant from ${chatPlaces}
       union select surface, tenant from ${subscriptions} union select surface, tenant from ${chatLinks} order by 1, 2`,
   );
   return rows.rows.map(({ surface, tenant }) => ({ surface: chatSurfaceName.parse(surface), tenant }));
@@ -104,7 +105,10 @@ export async function saveSurface(
   report: Omit<SurfaceView, 'reportedAtMs'>,
 ): Promise<'first' | 'same' | 'changed'> {
   const { surface, tenant, isHealthy, detail } = report;
-  const here = and(eq(chatSurfaces.surface, surface), eq(chatSurfaces.tenant, tenant));
+  const at = (name: string) => and(eq(chatSurfaces.surface, surface), eq(chatSurfaces.tenant, name));
+  const here = at(tenant);
+  // It has answered since: what was said of it before it had a name is said under its name from now on.
+  if (tenant !== unknownTenant) await db.delete(chatSurfaces).where(at(unknownTenant));
   const [before] = await db.select().from(chatSurfaces).where(here).for('update');
   if (before === undefined) {
     await db.insert(chatSurfaces).values(report).onConflictDoNothing();

@@ -1,4 +1,5 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Agent, request } from 'undici';
@@ -36,6 +37,8 @@ async function fileOf(name: string, content: string): Promise<string> {
   return file;
 }
 
+const quiet = { info: () => undefined, warn: () => undefined };
+
 async function connectionFile(): Promise<string> {
   const { certificate, key, certificateAuthority, engineUrl } = engine.connection;
   const connection = {
@@ -46,6 +49,19 @@ async function connectionFile(): Promise<string> {
     certificateAuthorityFile: await fileOf('ca.crt', certificateAuthority),
   };
   return fileOf('bot.json', JSON.stringify(connection));
+}
+
+async function configuration(botToken = workspace.botToken) {
+  return {
+    connectionFile: await connectionFile(),
+    stateFolder: path.join(folder, 'state'),
+    slack: {
+      mode: 'socket' as const,
+      botToken: `file:${await fileOf('bot-token', `${botToken}\n`)}`,
+      appToken: `file:${await fileOf('app-token', workspace.appToken)}`,
+      apiUrl: workspace.apiUrl,
+    },
+  };
 }
 
 it('the bot serves the web console without any chat, and says that it is alive and where it is', {
@@ -77,6 +93,67 @@ it('the bot serves the web console without any chat, and says that it is alive a
   await bot.ended;
 });
 
+it('a token that Slack refuses ends the start of a bot that has only Slack, with what to do', async () => {
+  const starting = startBot(await configuration('xoxb-wrong'), { log: quiet, signal: new AbortController().signal });
+  await expect(starting).rejects.toMatchObject({ message: 'signing in to Slack', retryable: false });
+});
+
+it('a Slack that is down keeps Teams from nothing; the engine is told, and people are answered once it is back', {
+  timeout: 60_000,
+}, async () => {
+  // Each try is three calls.
+  for (let i = 0; i < 3; i += 1) workspace.failNextCall('auth.test', { kind: 'http', status: 503 });
+  const reports: unknown[] = [];
+  engine.answerRaw((one, text) => {
+    if (one.path.endsWith('/surface')) reports.push(JSON.parse(text));
+    return one.path.startsWith('/v1/bot/')
+      ? { status: 200, type: 'application/json', body: Buffer.from('[]') }
+      : undefined;
+  });
+  const port = await freePort();
+  const teams = {
+    appId: 'app',
+    tenantId: 'tenant',
+    secret: `file:${await fileOf('secret', 'x')}`,
+    port,
+    botName: 'DR',
+    allowedTenants: [],
+    serviceUrls: ['http://127.0.0.1:9'],
+    cloud: {
+      tokenIssuer: 'http://127.0.0.1:9',
+      openIdMetadataUrl: 'http://127.0.0.1:9/keys',
+      tokenUrl: 'http://127.0.0.1:9/token',
+      tokenScope: 'x',
+    },
+  };
+  const said: string[] = [];
+  const stopping = new AbortController();
+  const log = { info: (message: string) => said.push(message), warn: (message: string) => said.push(message) };
+  const bot = await startBot({ ...(await configuration()), teams }, { log, signal: stopping.signal });
+  const patient = { timeout: 50_000, interval: 20 };
+  await expect.poll(() => said, patient).toContain(`slack ${workspace.teamId}: ready`);
+  const isSlack = (report: unknown) => JSON.stringify(report).includes('slack');
+  await expect
+    .poll(() => reports.filter(isSlack), patient)
+    .toEqual([
+      expect.objectContaining({ tenant: 'unknown', isHealthy: false }),
+      expect.objectContaining({ tenant: workspace.teamId, isHealthy: true }),
+    ]);
+  expect(said.indexOf('teams tenant: ready')).toBeLessThan(said.indexOf(`slack ${workspace.teamId}: ready`));
+  expect(said.filter((words) => words.startsWith('slack cannot be reached'))).toHaveLength(1);
+  stopping.abort();
+  await bot.close();
+  await bot.ended;
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', () => resolve()));
+  const { port } = server.address() as AddressInfo; // A TCP server that listens has no other kind of address.
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
 it('the bot answers in Slack, delivers what the engine wants to be seen, and says that it is alive', {
   timeout: 60_000,
 }, async () => {
@@ -95,17 +172,7 @@ it('the bot answers in Slack, delivers what the engine wants to be seen, and say
   const stopping = new AbortController();
   const said: string[] = [];
   const bot = await startBot(
-    {
-      metrics: { host: '127.0.0.1', port: 0 },
-      connectionFile: await connectionFile(),
-      stateFolder: path.join(folder, 'state'),
-      slack: {
-        mode: 'socket',
-        botToken: `file:${await fileOf('bot-token', `${workspace.botToken}\n`)}`,
-        appToken: `file:${await fileOf('app-token', workspace.appToken)}`,
-        apiUrl: workspace.apiUrl,
-      },
-    },
+    { ...(await configuration()), metrics: { host: '127.0.0.1', port: 0 } },
     { log: { info: (message) => said.push(message), warn: () => undefined }, signal: stopping.signal },
   );
   const patient = { timeout: 50_000, interval: 20 };

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { claimDeliveries } from '../../../engine/messages/deliveries.ts';
-import { saveSurface, subscribe } from '../../../engine/store/chat-places.ts';
+import { listSurfaces, saveSurface, subscribe } from '../../../engine/store/chat-places.ts';
 import { attemptCountMax, deadPlaces, leaseMs, waitingMessages } from '../../../engine/store/deliveries.ts';
 import {
   addNote,
@@ -17,7 +17,14 @@ import type { Store } from '../../../engine/store/open.ts';
 import { addPerson, linkUser, setGrants } from '../../../engine/store/people.ts';
 import { noteRunEnd } from '../../../engine/store/run-messages.ts';
 import { createRun, type RunResult } from '../../../engine/store/runs.ts';
-import { type ChatPlace, chatRoutes, type DeliveryView, deliveryView, lagSeries } from '../../../protocol/chat-api.ts';
+import {
+  type ChatPlace,
+  chatRoutes,
+  type DeliveryView,
+  deliveryView,
+  lagSeries,
+  unknownTenant,
+} from '../../../protocol/chat-api.ts';
 import { startTestPostgres, type TestPostgres } from '../../fixtures/postgres.ts';
 import { startTestApi, type TestApi } from '../api/api-fixture.ts';
 import { protectMachines } from '../workflow/protected-machine.ts';
@@ -141,6 +148,16 @@ test('a failure is tried again after its pause, and when the platform is back at
   expect(await claim(store)).toEqual([]);
   await store.write((db) => saveSurface(db, { ...slack, isHealthy: true, detail: '' }));
   expect(await claim(store)).toHaveLength(1);
+});
+
+test('a platform that never answered is shown as down, without a name until it has one', async () => {
+  const shown = async () =>
+    (await store.read(listSurfaces)).filter(({ surface }) => surface === 'slack').map(({ tenant }) => tenant);
+  await execute(store, `delete from chat_surfaces where surface = 'slack'`);
+  await store.write((db) => saveSurface(db, { ...slack, tenant: unknownTenant, isHealthy: false, detail: 'away' }));
+  expect(await shown()).toEqual([unknownTenant]);
+  await store.write((db) => saveSurface(db, { ...slack, isHealthy: true, detail: '' }));
+  expect(await shown()).toEqual([slack.tenant]);
 });
 
 test('what cannot be delivered is given up visibly, with its thread, until the place takes a message again', async () => {
