@@ -13,6 +13,7 @@ import type {
   plannedFailoverBody,
   rejectBody,
   reviewBody,
+  roleBody,
   SurfaceView,
   snoozeBody,
   subscribeBody,
@@ -89,6 +90,7 @@ export type ApiOrder =
   | Order<'link', typeof linkBody>
   | Order<'authenticator', typeof authenticatorBody>
   | Order<'person', typeof personBody>
+  | Order<'role', typeof roleBody>
   | Order<'tag', typeof tagBody>
   /** A one-time link to the web console. */
   | { readonly kind: 'signInLink'; readonly body: Record<string, never> }

@@ -1,3 +1,4 @@
+import type { Grant, Role } from '../domain/access.ts';
 import type { RunnableVerb } from './verb-table.ts';
 
 /** `vm:x` or a bare `x`: one machine. `host:x`: all machines of a host. */
@@ -153,6 +154,13 @@ export type SetUpCommand =
   /** Undefined: only say who is on call. */
   | { readonly verb: 'oncall'; readonly persons: readonly PersonWord[] | undefined }
   | { readonly verb: 'people' }
+  | {
+      readonly verb: 'role';
+      readonly person: PersonWord;
+      readonly role: Role | 'none';
+      readonly scope: Grant['scope'];
+      readonly reason: string;
+    }
   | { readonly verb: 'link'; readonly code: string | undefined }
   | { readonly verb: 'authenticator'; readonly code: string | undefined }
   /** A link to the web console, or the end of every session there. */

@@ -69,6 +69,7 @@ function orderWords(command: Ordering): string[] {
     case 'authenticator':
     case 'console':
     case 'audit':
+    case 'role':
       return setUpWords(command);
     default:
       return machineWords(command);
@@ -177,6 +178,17 @@ function setUpWords(command: Exclude<SetUpCommand, { verb: 'people' }>): string[
       return [command.verb, ...(command.code === undefined ? [] : [command.code])];
     case 'console':
       return ['console', ...switchWord('sign-out', command.isSignOut)];
+    case 'role': {
+      const { scope } = command;
+      const where = scope.kind === 'everything' ? [] : flag(scope.kind, scope.kind === 'tag' ? scope.tag : scope.name);
+      return [
+        'role',
+        personWord(command.person),
+        command.role,
+        ...where,
+        ...flag('reason', command.reason || undefined),
+      ];
+    }
     case 'audit':
       return ['audit', command.about, ...switchWord('csv', command.isCsv)];
     default:

@@ -1,11 +1,13 @@
+import { type Grant, type Role, roles } from '../domain/access.ts';
 import { idPrefixes, isId } from '../domain/ids.ts';
 import { machineName } from '../protocol/api-fields.ts';
 import { personName } from '../protocol/chat-api.ts';
-import { command, readCode } from './builder-words.ts';
+import { command, readCode, tooLong } from './builder-words.ts';
 import type { Word } from './chat-text.ts';
 import type { PersonWord } from './command.ts';
 import type { SplitWords } from './command-flags.ts';
 import { normalizeId, onlyWords } from './command-target.ts';
+import { nearestWord } from './nearest-word.ts';
 import { type Interpreted, plain, type Rejection, rejected } from './rejection.ts';
 
 const severities = ['info', 'warning', 'critical'] as const;
@@ -16,6 +18,7 @@ export const setUpBuilders = {
   subscribe: buildSubscribe,
   oncall: buildOnCall,
   people: (split: SplitWords) => onlyWords(split, 0) ?? command({ verb: 'people' }),
+  role: buildRole,
   link: buildLink,
   authenticator: buildAuthenticator,
   console: (split: SplitWords) =>
@@ -56,6 +59,47 @@ function buildOnCall(split: SplitWords): Interpreted {
     persons.push(read.person);
   }
   return command({ verb: 'oncall', persons });
+}
+
+const roleWords = [...roles, 'none'] as const satisfies readonly (Role | 'none')[];
+
+function buildRole(split: SplitWords): Interpreted {
+  const extra = onlyWords(split, 2);
+  if (extra !== undefined) return extra;
+  const [who, what] = split.positionals;
+  if (who === undefined) return rejected('Whose role? `role ben approver`; `people` shows who is known.');
+  const read = readPerson(who.word);
+  if (read.kind === 'rejected') return read;
+  const typed = what?.word.text.toLowerCase();
+  const role = roleWords.find((known) => known === typed);
+  if (what === undefined || role === undefined) return unknownRole(split, what);
+  const scope = readScope(split.flags);
+  if (scope.kind === 'rejected') return scope;
+  const reason = split.flags.get('reason') ?? '';
+  return tooLong('reason', reason) ?? command({ verb: 'role', person: read.person, role, scope: scope.scope, reason });
+}
+
+function unknownRole(split: SplitWords, what: SplitWords['positionals'][number] | undefined): Rejection {
+  const message = `A role is one of ${roleWords.join(', ')}; none takes it away.`;
+  const near = what === undefined ? undefined : nearestWord(what.word.text.toLowerCase(), roleWords);
+  return rejected(message, what && near !== undefined ? split.words.with(what.index, plain(near)) : undefined);
+}
+
+type ReadScope = { readonly kind: 'scope'; readonly scope: Grant['scope'] } | Rejection;
+
+/** Everything, unless a machine or a tag is named; never two of them. */
+function readScope(flags: SplitWords['flags']): ReadScope {
+  const named = ['machine', 'tag', 'everything'].filter((flag) => flags.has(flag));
+  if (named.length > 1) return rejected(`A role counts for one of them: --${named.join(' or --')}.`);
+  const machine = flags.get('machine')?.replace(/^vm:/i, '');
+  const tag = flags.get('tag');
+  if (machine !== undefined) {
+    if (!machineName.safeParse(machine).success) return rejected('--machine is the name of one machine.');
+    return { kind: 'scope', scope: { kind: 'machine', name: machine } };
+  }
+  if (tag === undefined) return { kind: 'scope', scope: { kind: 'everything' } };
+  if (!/^[a-z0-9][a-z0-9:._-]{0,59}$/.test(tag)) return rejected('--tag is one tag, such as tier:0 or web.');
+  return { kind: 'scope', scope: { kind: 'tag', tag } };
 }
 
 function readPerson(word: Word): { readonly kind: 'read'; readonly person: PersonWord } | Rejection {

@@ -25,7 +25,7 @@ export const endedStates = [
   'cancelled',
 ] as const;
 export type ApprovalState = (typeof openStates)[number] | (typeof endedStates)[number];
-export type ApprovalOperation = 'planned-failover' | 'raise-threshold';
+export type ApprovalOperation = 'planned-failover' | 'raise-threshold' | 'change-approvers';
 
 /** Who must agree, how many of them, and within which time. */
 export type ApprovalRule = {
@@ -44,6 +44,7 @@ const beginWithinMs = 15 * minuteMs;
 export function approvalRule(
   operation: ApprovalOperation,
   machines: readonly { readonly tags: readonly string[] }[],
+  roleChange: { readonly isOfSiteAdmin: boolean; readonly deciderCount: number } | undefined = undefined,
 ): ApprovalRule {
   switch (operation) {
     case 'planned-failover': {
@@ -52,6 +53,11 @@ export function approvalRule(
     }
     case 'raise-threshold':
       return { role: 'admin', neededCount: 1, openForMs: 24 * hourMs };
+    case 'change-approvers': {
+      // Two only where there are two: neither who asks nor whom it is about decides.
+      const isGrave = roleChange?.isOfSiteAdmin === true && roleChange.deciderCount > 1;
+      return { role: 'admin', neededCount: isGrave ? 2 : 1, openForMs: 24 * hourMs };
+    }
     default:
       return assertNever(operation);
   }
@@ -68,7 +74,10 @@ export type CastVote = { readonly person: string; readonly decision: 'approve' |
 export type Approval = {
   readonly id: string;
   readonly operation: ApprovalOperation;
-  readonly machineName: string;
+  /** Undefined for what is about a person. */
+  readonly machineName: string | undefined;
+  /** The person whose rights it changes, who never decides about it. */
+  readonly concerns?: string | undefined;
   readonly state: ApprovalState;
   readonly revision: number;
   readonly digest: string;
@@ -120,6 +129,7 @@ export type VoteRefusal =
   | 'already-decided'
   | 'already-voted'
   | 'own-request'
+  | 'own-rights'
   | 'disabled'
   | 'not-an-approver'
   | 'stale'
@@ -166,10 +176,26 @@ function refuseVoter({ approval, eligible, isVoterActive }: VoteFacts, vote: Vot
     const message = 'This is your own request: somebody else must decide, whichever way you came here.';
     return { kind: 'refused', why: 'own-request', message, nextStep: `To take it back: \`withdraw ${approval.id}\`.` };
   }
+  if (vote.person === approval.concerns) {
+    const message = `This is about your own rights: somebody else must decide. ${whoMay(approval, eligible)}`;
+    return { kind: 'refused', why: 'own-rights', message };
+  }
   if (eligible.includes(vote.person)) return undefined;
-  const role = approval.operation === 'raise-threshold' ? 'an admin' : 'an approver';
-  const message = `You are not ${role} for ${approval.machineName}. ${whoMay(approval, eligible)}`;
+  const message = `You are not ${roleNeededFor(approval)}. ${whoMay(approval, eligible)}`;
   return { kind: 'refused', why: 'not-an-approver', message };
+}
+
+function roleNeededFor({ operation, machineName }: Approval): string {
+  switch (operation) {
+    case 'planned-failover':
+      return `an approver for ${machineName}`;
+    case 'raise-threshold':
+      return `an admin for ${machineName}`;
+    case 'change-approvers':
+      return 'an admin of everything';
+    default:
+      return assertNever(operation);
+  }
 }
 
 function refuseStale(approval: Approval, { seen }: Vote): VoteDecision | undefined {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { AlertId, ApprovalId, MessageId, RunId } from '../domain/ids.ts';
-import { id } from './api-fields.ts';
+import { id, machineName } from './api-fields.ts';
 
 /**
  * What chat adds to the control API: who speaks, approvals, alerts, and the messages that the engine wants to be seen.
@@ -82,8 +82,11 @@ export const approvalView = z.object({
   revision: z.number().int().min(1),
   /** SHA-256 over everything that will be done, hex. */
   digest: z.string(),
-  operation: z.enum(['planned-failover', 'raise-threshold']),
+  operation: z.enum(['planned-failover', 'raise-threshold', 'change-approvers']),
+  /** None when it is about a person. */
   machineNames: z.array(z.string()),
+  /** Whose rights it changes, and how: `operator → approver for vm-7`. */
+  subject: z.object({ person: personName, change: z.string() }).optional(),
   state: approvalState,
   requestedBy: personName,
   requestedVia: z.string(),
@@ -303,15 +306,33 @@ export const onCallBody = z.object({ persons: z.array(z.string().max(100)).max(1
 export const linkBody = z.object({ code: z.string().max(40).optional() });
 /** Without a code: begins to set up the six-digit codes. With one: proves that it works. */
 export const authenticatorBody = z.object({ code: z.string().max(20).optional() });
+/** Where a role that is given counts. Names are checked: who approves reads them in a sentence. */
+const scopeBody = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('everything') }),
+  z.object({ kind: z.literal('machine'), name: machineName }),
+  z.object({ kind: z.literal('tag'), tag: z.string().regex(/^[a-z0-9][a-z0-9:._-]{0,59}$/) }),
+]);
 export const personBody = z.object({
   name: personName,
   /** Replaces all that the person may do. */
-  grants: z.array(grantView).max(20).optional(),
+  grants: z
+    .array(z.object({ role: grantView.shape.role, scope: scopeBody }))
+    .max(20)
+    .optional(),
   isDisabled: z.boolean().optional(),
   /** Takes the person's chat users of these surfaces away. */
   unlink: z.array(chatSurfaceName).max(2).optional(),
   /** A lost telephone: the person sets up six-digit codes anew. */
   resetAuthenticator: z.boolean().optional(),
+  reason: shortText.default(''),
+});
+/** One role of a person who is there, in place of the one that they have for the same scope. */
+export const roleBody = z.object({
+  /** A person, or a chat user of the caller's tenant. */
+  person: z.string().min(1).max(100),
+  role: z.enum([...grantView.shape.role.options, 'none']),
+  scope: scopeBody,
+  reason: shortText.default(''),
 });
 export const tagBody = z.object({
   machine: z.string(),
@@ -350,6 +371,7 @@ export const chatRoutes = {
   link: '/v1/commands/link',
   authenticator: '/v1/commands/authenticator',
   person: '/v1/commands/person',
+  role: '/v1/commands/role',
   tag: '/v1/commands/tag',
 } as const;
 

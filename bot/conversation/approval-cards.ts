@@ -15,8 +15,27 @@ export function operationWords(approval: ApprovalView): string {
       return `Planned failover of ${about}`;
     case 'raise-threshold':
       return `Later lag alerts for ${about}`;
+    case 'change-approvers':
+      return `Role change of ${approval.subject?.person}: ${approval.subject?.change}`;
     default:
       return assertNever(approval.operation);
+  }
+}
+
+/** Whose decision it is, by role: `approver`, `for vm-7`. */
+export function deciderWords({ operation, machineNames }: ApprovalView): {
+  readonly role: string;
+  readonly of: string;
+} {
+  switch (operation) {
+    case 'planned-failover':
+      return { role: 'approver', of: `for ${namesWords(machineNames)}` };
+    case 'raise-threshold':
+      return { role: 'admin', of: `for ${namesWords(machineNames)}` };
+    case 'change-approvers':
+      return { role: 'admin', of: 'of everything' };
+    default:
+      return assertNever(operation);
   }
 }
 
@@ -93,10 +112,13 @@ function textOf(approval: ApprovalView): string[] {
   if (state !== 'pending') {
     return [...(decisionReason === null || state === 'succeeded' ? [] : [`Why: ${decisionReason}`]), ...impact];
   }
+  const { role, of } = deciderWords(approval);
+  const person = approval.subject?.person;
+  const besides = person === undefined || person === requestedBy ? '' : ` and ${person}, whom it is about`;
   const can =
     eligible.length === 0
-      ? `Nobody can approve this now: no approver for ${namesWords(approval.machineNames)} is left besides ${requestedBy}. An admin can give the role.`
-      : `You can approve: ${namesWords(eligible)}. You are asked because you are approvers for ${namesWords(approval.machineNames)} and ${requestedBy}, who asks, may not decide.`;
+      ? `Nobody can approve this now: no ${role} ${of} is left besides ${requestedBy}${besides}. An admin can give the role.`
+      : `You can approve: ${namesWords(eligible)}. You are asked because you are ${role}s ${of} and ${requestedBy}, who asks${besides === '' ? '' : `,${besides}`}, may not decide.`;
   return [...impact, can];
 }
 

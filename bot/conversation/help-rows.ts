@@ -76,6 +76,7 @@ const rows: Readonly<Record<VerbGroup, readonly HelpRow[]>> = {
       verbs: [
         ['oncall', 'who is called'],
         ['people', 'who has which role'],
+        ['role', 'give or take one'],
       ],
       rest: '',
     },

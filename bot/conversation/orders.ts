@@ -6,6 +6,7 @@ import type {
   DecisionCommand,
   DecisionTarget,
   MachineCommand,
+  PersonWord,
   SetUpCommand,
 } from '../command.ts';
 import type { Circumstances } from './decide.ts';
@@ -36,6 +37,7 @@ export function orderOf(command: Ordering, at: Circumstances): ApiOrder {
       return { kind: 'snooze', body: { alert: command.alert, forMs: snoozeMs(command, at.nowMs) } };
     case 'subscribe':
     case 'oncall':
+    case 'role':
     case 'link':
     case 'authenticator':
     case 'console':
@@ -127,6 +129,10 @@ function shown({ approval, revision, digest8 }: DecisionTarget) {
   return { approval, ...(revision !== undefined && { revision }), ...(digest8 !== undefined && { digest8 }) };
 }
 
+function nameOf(person: PersonWord): string {
+  return person.kind === 'user' ? person.id : person.name;
+}
+
 function setUpOrder(command: Exclude<SetUpCommand, { verb: 'people' | 'audit' }>, at: Circumstances): ApiOrder {
   switch (command.verb) {
     case 'subscribe': {
@@ -136,11 +142,15 @@ function setUpOrder(command: Exclude<SetUpCommand, { verb: 'people' | 'audit' }>
       return { kind: 'subscribe', body: { place, severityMin, isOn, ...(host !== undefined && { host }) } };
     }
     case 'oncall': {
-      const persons = (command.persons ?? []).map((person) => (person.kind === 'user' ? person.id : person.name));
+      const persons = (command.persons ?? []).map(nameOf);
       return { kind: 'onCall', body: { persons } };
     }
     case 'console':
       return command.isSignOut ? { kind: 'signOut', body: { isEverywhere: true } } : { kind: 'signInLink', body: {} };
+    case 'role': {
+      const { role, scope, reason } = command;
+      return { kind: 'role', body: { person: nameOf(command.person), role, scope, reason } };
+    }
     case 'link':
     case 'authenticator':
       return { kind: command.verb, body: command.code === undefined ? {} : { code: command.code } };

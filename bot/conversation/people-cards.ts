@@ -139,7 +139,7 @@ export function peopleCard(people: readonly PersonView[]): Card {
         onCallWords(person),
       ]),
     },
-    footer: `${rest > 0 ? `and ${rest} more · ` : ''}roles are given with \`lifeboat person\` at the engine's host`,
+    footer: `${rest > 0 ? `and ${rest} more · ` : ''}\`role <person> <role>\` changes roles; persons are added with \`lifeboat person add\` at the engine's host`,
   };
 }
 

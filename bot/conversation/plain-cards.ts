@@ -92,6 +92,7 @@ function lineWith(command: Command, candidate: string, refusal: RefusalBody): st
     return formatCommand({ ...command, policy: candidate });
   }
   const target = { kind: 'vm', name: candidate } as const;
+  if (command.verb === 'role') return formatCommand({ ...command, person: { kind: 'person', name: candidate } });
   if ('machine' in command) return formatCommand({ ...command, machine: candidate });
   if (command.verb === 'show') return formatCommand({ verb: 'show', subject: target });
   return command.verb === 'status' || command.verb === 'lag' ? formatCommand({ ...command, target }) : undefined;
@@ -164,6 +165,7 @@ export function doneCard(command: Command, message: string): Card {
 
 function aboutWords(command: Command): string {
   if ('machine' in command) return ` · ${command.machine}`;
+  if (command.verb === 'role' && command.person.kind === 'person') return ` · ${command.person.name}`;
   return 'alert' in command ? ` · ${command.alert}` : '';
 }
 

@@ -211,7 +211,7 @@ type ApprovalAnswer = Extract<Extract<ApiAnswer, { kind: 'order' }>['answer'], {
 function presentApproval(command: Command, { approval, message }: ApprovalAnswer, nowMs: number): Reply {
   const card = approvalCard(approval, nowMs);
   const cards = [{ ...card, text: [message, ...(card.text ?? [])] }];
-  const isAsked = command.verb === 'planned-failover' || command.verb === 'threshold';
+  const isAsked = ['planned-failover', 'threshold', 'role'].includes(command.verb);
   if (approval.state === 'executing' && approval.runId !== null) {
     const follow = { kind: 'run', runId: approval.runId, what: card.title } as const;
     return { cards, outcome: 'done', follow };

@@ -1,8 +1,10 @@
+import { roles } from '../../domain/access.ts';
 import { runnableVerbs, specOf } from '../verb-table.ts';
 
 const words: Readonly<Record<string, readonly string[]>> = {
   list: ['vms', 'hosts', 'runs', 'approvals', 'alerts'],
   oncall: ['set'],
+  role: [],
   // These take an id, or nothing.
   ...Object.fromEntries(
     'approvals alerts approve reject withdraw review ack unack snooze unsnooze escalate mute'.split(' ').map(none),
@@ -28,7 +30,8 @@ export function completeLine(line: string, machineNames: readonly string[]): [st
   const unused = flags.filter((flag) => !parts.slice(1, -1).includes(flag));
   if (last.startsWith('-')) return [matching(unused, last), last];
   if (parts.length === 2) return [matching(words[verb] ?? machineNames, last), last];
-  return [matching(unused, last), last];
+  if (verb === 'role' && parts.length === 3) return [matching([...roles, 'none'], last), last];
+  return [matching(parts.at(-2) === '--machine' ? machineNames : unused, last), last];
 }
 
 function none(verb: string): [string, readonly string[]] {

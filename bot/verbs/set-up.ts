@@ -77,6 +77,23 @@ export const setUpVerbs = {
     examples: ['people'],
     related: ['whoami', 'oncall', 'link'],
   },
+  role: {
+    ...administers,
+    group: 'Set up',
+    form: 'role <person> <role>|none [--machine <vm>|--tag <tag>|--everything]',
+    summary: 'give or take a role',
+    flags: [
+      { name: 'machine', value: '<vm>', meaning: 'it counts for this machine' },
+      { name: 'tag', value: '<tag>', meaning: 'it counts for the machines with this tag' },
+      { name: 'everything', meaning: 'it counts for everything; so if all three are left out' },
+      { name: 'reason', value: '"<text>"', meaning: 'why; kept and shown to whoever approves' },
+    ],
+    approval:
+      'Nobody for viewer and operator. To give or take approver or admin: an admin of everything who is neither you nor the person; two for admin of everything, where there are two. Nobody when there is no other admin with six-digit codes.',
+    effect: 'The role takes the place of the one for the same scope; `none` takes it away. Other scopes stay.',
+    examples: ['role ben approver --machine vm-7', 'role ben none --machine vm-7', 'role cleo operator'],
+    related: ['people', 'approvals', 'tag'],
+  },
   link: {
     ...anybody,
     group: 'Set up',

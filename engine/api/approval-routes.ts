@@ -130,7 +130,7 @@ export function addApprovalLooks(router: Router, deps: ApiDeps): void {
   });
 }
 
-function speakerOf(caller: Person): Speaker {
+export function speakerOf(caller: Person): Speaker {
   return { person: caller.name, via: caller.via, identity: originOf(caller).via };
 }
 
@@ -187,7 +187,7 @@ async function protectedMachine(
   return refuse('refused', admission.kind === 'refused' ? admission.message : `${name} is not protected.`);
 }
 
-async function decisionReply(deps: ApiDeps, outcome: ApprovalOutcome): Promise<CommandReply> {
+export async function decisionReply(deps: ApiDeps, outcome: ApprovalOutcome): Promise<CommandReply> {
   if (outcome.kind === 'refused') return refusalOf(deps, outcome);
   const approval = await deps.store.read((db) => approvalViewOf(db, outcome.approvalId));
   if (approval === undefined) return refusalOf(deps, unknownApproval(outcome.approvalId));

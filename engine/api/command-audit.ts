@@ -15,7 +15,7 @@ const fieldCountMax = 100;
 /** Codes prove who somebody is; they are written down nowhere. */
 const secretFields = new Set(['code']);
 /** Fields of command bodies that say what the command is about, in this order. */
-const targetFields = ['machine', 'approval', 'alert', 'name', 'topic'] as const;
+const targetFields = ['machine', 'approval', 'alert', 'name', 'person', 'topic'] as const;
 
 /** The person, with the chat user through whom they speak, or the session of the web console in which they do. */
 export function originOf(

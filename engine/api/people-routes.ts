@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { grantWords } from '../../domain/access.ts';
 import {
   authenticatorBody,
   chatRoutes,
@@ -7,27 +6,20 @@ import {
   onCallBody,
   personBody,
   personView,
+  roleBody,
   tagBody,
 } from '../../protocol/chat-api.ts';
 import { routes, whoamiView } from '../../protocol/control-api.ts';
 import { authenticatorAnswer, linkAnswer } from '../../protocol/people-api.ts';
+import { changeRoles, type RoleChangeOrder } from '../approvals/change-roles.ts';
 import { beginSetUp, confirmSetUp, type StepUp } from '../people/authenticator.ts';
 import { type LinkSide, makeLinkCode, redeemLinkCode } from '../people/linking.ts';
-import { findAuthenticator, removeAuthenticator } from '../store/authenticators.ts';
+import { findAuthenticator } from '../store/authenticators.ts';
 import type { Database } from '../store/database.ts';
 import { appendEvent } from '../store/events.ts';
 import { changeTags, tagsOf } from '../store/machine-tags.ts';
-import {
-  activeAdmins,
-  addPerson,
-  findPerson,
-  listPersons,
-  onCallPersons,
-  setDisabled,
-  setGrants,
-  setOnCall,
-  unlinkUsers,
-} from '../store/people.ts';
+import { listPersons, onCallPersons, setOnCall } from '../store/people.ts';
+import { decisionReply, speakerOf } from './approval-routes.ts';
 import type { Person } from './authentication.ts';
 import { type CommandReply, commandsOf, type Order } from './command.ts';
 import { auditCommand, originOf } from './command-audit.ts';
@@ -60,9 +52,7 @@ export function addPeopleRoutes(router: Router, deps: ApiDeps): void {
     handle: async () => answer(await store.read(listPersons)),
   });
   const command = commandsOf(router, deps);
-  command({ url: chatRoutes.person, summary: 'Add or change a person', needs: 'person', body: personBody }, (order) =>
-    store.write((db) => changePerson(db, order)),
-  );
+  addPersonRoutes(router, deps);
   command({ url: chatRoutes.onCall, summary: 'Say who is on call', needs: 'on-call', body: onCallBody }, (order) =>
     store.write((db) => changeOnCall(db, order)),
   );
@@ -77,6 +67,37 @@ export function addPeopleRoutes(router: Router, deps: ApiDeps): void {
     (order) => store.write((db) => tag(db, order)),
   );
   addProofRoutes(router, deps);
+}
+
+/** What changes who may approve needs another admin. */
+function addPersonRoutes(router: Router, deps: ApiDeps): void {
+  const command = commandsOf(router, deps);
+  command(
+    {
+      url: chatRoutes.person,
+      summary: 'Add or change a person; approvers and admins need another admin',
+      needs: 'person',
+      body: personBody,
+    },
+    ({ body, caller }) => {
+      const { name, reason, ...wanted } = body;
+      return change(deps, { caller, person: name, wanted, reason });
+    },
+  );
+  command(
+    {
+      url: chatRoutes.role,
+      summary: 'Give or take one role of a person; approvers and admins need another admin',
+      needs: 'person',
+      body: roleBody,
+    },
+    async ({ body, caller }) => {
+      const found = await deps.store.read((db) => namePersons(db, caller, [body.person]));
+      if (found.kind === 'refusal') return found;
+      const role = { scope: body.scope, role: body.role === 'none' ? undefined : body.role };
+      return change(deps, { caller, person: found.names[0] ?? '', wanted: { role }, reason: body.reason });
+    },
+  );
 }
 
 /** Their answers hold secrets: they are kept nowhere, so they are no commands with an idempotency key. */
@@ -171,40 +192,14 @@ function refuseCode(outcome: Exclude<StepUp, 'proven'>) {
   return refuse('step-up', message, { nextStep });
 }
 
-async function changePerson(db: Database, order: Order<z.output<typeof personBody>>): Promise<CommandReply> {
-  const { body, person: by } = order;
-  const { name } = body;
-  const admins = await activeAdmins(db);
-  if (admins.every((each) => each === name) && !(await staysAdmin(db, body))) {
-    return refuse('refused', `${name} is the only admin of this installation, and stays so.`, {
-      nextStep: 'Make another person admin of everything first.',
-    });
-  }
-  const outcome = await addPerson(db, name, by);
-  if (body.grants !== undefined) await setGrants(db, name, body.grants, by);
-  if (body.isDisabled !== undefined) await setDisabled(db, name, body.isDisabled);
-  if (body.unlink !== undefined && body.unlink.length > 0) await unlinkUsers(db, name, body.unlink);
-  if (body.resetAuthenticator === true) await removeAuthenticator(db, name);
-  const text = `${by} ${outcome === 'added' ? 'added' : 'changed'} ${name}${changesOf(body)}.`;
-  await appendEvent(db, { kind: 'person-changed', text });
-  return answer({ kind: 'done', message: text });
-}
-
-async function staysAdmin(db: Database, body: z.output<typeof personBody>): Promise<boolean> {
-  const before = await findPerson(db, body.name);
-  const grants = body.grants ?? before?.grants ?? [];
-  const isAdmin = grants.some(({ role, scope }) => role === 'admin' && scope.kind === 'everything');
-  return isAdmin && !(body.isDisabled ?? before?.isDisabled ?? false);
-}
-
-function changesOf(body: z.output<typeof personBody>): string {
-  const changes = [
-    body.grants && (body.grants.length === 0 ? 'no role' : body.grants.map(grantWords).join(', ')),
-    body.isDisabled === undefined ? undefined : body.isDisabled ? 'disabled' : 'enabled',
-    body.unlink && `unlinked from ${body.unlink.join(' and ')}`,
-    body.resetAuthenticator && 'without an authenticator',
-  ].filter((each) => typeof each === 'string');
-  return changes.length === 0 ? '' : `: ${changes.join('; ')}`;
+async function change(
+  deps: ApiDeps,
+  order: Pick<RoleChangeOrder, 'person' | 'wanted' | 'reason'> & { readonly caller: Person },
+): Promise<CommandReply> {
+  const { caller, person, wanted } = order;
+  const reason = order.reason.trim() === '' ? 'no reason given' : order.reason;
+  const outcome = await changeRoles(deps, { person, wanted, reason, speaker: speakerOf(caller) });
+  return outcome.kind === 'changed' ? answer({ kind: 'done', message: outcome.message }) : decisionReply(deps, outcome);
 }
 
 async function changeOnCall(db: Database, order: Order<z.output<typeof onCallBody>>): Promise<CommandReply> {

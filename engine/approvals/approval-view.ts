@@ -8,6 +8,7 @@ import {
 } from '../store/approvals.ts';
 import type { Database } from '../store/database.ts';
 import { eligibleForEach } from './eligible.ts';
+import { changeWordsOf, roleChangeOf } from './role-proposal.ts';
 
 /** An approval as people are shown it, as it is now; undefined when there is none of this id. */
 export async function approvalViewOf(db: Database, id: string): Promise<ApprovalView | undefined> {
@@ -44,7 +45,10 @@ function viewOf(approval: ApprovalRecord, eligible: readonly string[]): Approval
     revision: approval.revision,
     digest: approval.digest,
     operation: approval.operation,
-    machineNames: [approval.machineName],
+    machineNames: approval.machineName === undefined ? [] : [approval.machineName],
+    ...(approval.concerns !== undefined && {
+      subject: { person: approval.concerns, change: changeWordsOf(roleChangeOf(approval.params)) },
+    }),
     state: approval.state,
     requestedBy: approval.requestedBy,
     requestedVia: approval.requestedVia,

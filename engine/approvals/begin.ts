@@ -3,13 +3,16 @@ import type { RunId } from '../../domain/ids.ts';
 import { assertNever, invariant } from '../../domain/invariant.ts';
 import type { PlannedFailoverPlan } from '../../domain/planned-failover.ts';
 import { type ApprovalRecord, moveApproval } from '../store/approvals.ts';
+import { appendAudit } from '../store/audit.ts';
 import type { Database } from '../store/database.ts';
 import type { NewEvent } from '../store/events.ts';
 import { findMachine } from '../store/machines.ts';
+import { tellPersons } from '../store/messages.ts';
 import { saveThresholds } from '../store/thresholds.ts';
 import type { ApprovalDeps, Speaker } from './deps.ts';
 import { whatOf } from './end.ts';
 import { wantedThresholds } from './proposal.ts';
+import { applyRoleChange, changeWordsOf, roleChangeOf } from './role-proposal.ts';
 import { audit, hostOf, showRun, tell } from './tell.ts';
 
 export type Beginning = {
@@ -52,6 +55,8 @@ export async function begin(
       return beginFailover(deps, db, { ...order, by });
     case 'raise-threshold':
       return changeThresholds(db, { ...order, by });
+    case 'change-approvers':
+      return changePerson(db, { ...order, by });
     default:
       return assertNever(approval.operation);
   }
@@ -86,7 +91,7 @@ async function beginFailover(
   });
   if (outcome.kind === 'refused') return notBegun(db, order, outcome.message);
   const { runId } = outcome;
-  const machine = await findMachine(db, approval.machineId);
+  const machine = await findMachine(db, plan.machineId);
   const persons = [...new Set([approval.requestedBy, ...order.approvers])];
   await showRun(db, { runId, persons, host: await hostOf(db, machine?.agentId ?? null) });
   await audit(db, { speaker, what: 'approval run', approval, detail: `run ${runId}` });
@@ -103,9 +108,34 @@ async function notBegun(db: Database, { approval, speaker }: BeginningBy, why: s
 
 async function changeThresholds(db: Database, { approval, by }: BeginningBy): Promise<Begun> {
   const { machineId } = approval;
+  invariant(machineId, 'thresholds are those of a machine');
   await saveThresholds(db, { machineId, thresholds: wantedThresholds(approval.params), setBy: approval.requestedBy });
   await moveApproval(db, approval.id, { state: 'succeeded' });
   const text = `${by} approved the ${whatOf(approval)}; they hold from now on.`;
   const told = await tell(db, { approval, kind: 'approval-succeeded', tone: 'good', text, isForRequester: true });
+  return { runId: undefined, message: text, events: [told] };
+}
+
+/** The person hears of it too: whose rights change should know before they need them. */
+async function changePerson(db: Database, { approval, by, speaker }: BeginningBy): Promise<Begun> {
+  const params = roleChangeOf(approval.params);
+  const words = changeWordsOf(params);
+  const detail = `${words}; ${approval.id}, asked for by ${approval.requestedBy}, approved by ${by}`;
+  await appendAudit(db, {
+    ...{ who: speaker.person, via: speaker.identity },
+    ...{ what: 'person changed', target: params.person, detail },
+  });
+  await applyRoleChange(db, params, approval.requestedBy);
+  await moveApproval(db, approval.id, { state: 'succeeded' });
+  const text = `${by} approved the ${whatOf(approval)}: ${words}. It holds from now on.`;
+  const told = await tell(db, { approval, kind: 'approval-succeeded', tone: 'good', text, isForRequester: true });
+  const note = {
+    title: 'What you may do has changed',
+    tone: 'neutral' as const,
+    text: [text.slice(0, 3000)],
+    copyLine: 'whoami',
+  };
+  if (params.person !== approval.requestedBy)
+    await tellPersons(db, { persons: [params.person], note, severity: 'info' });
   return { runId: undefined, message: text, events: [told] };
 }

@@ -9,7 +9,7 @@ import { begin } from './begin.ts';
 import { type ApprovalDeps, type ApprovalOutcome, refused } from './deps.ts';
 import { failoverTarget } from './failover-facts.ts';
 import { type Proposal, proposeFailover } from './proposal.ts';
-import { type FailoverOrder, lockForRequest, makeRequest } from './request.ts';
+import { askingFor, type FailoverOrder, lockForRequest, makeRequest } from './request.ts';
 import { appendEvents } from './tell.ts';
 
 export type BreakGlassOrder = Omit<FailoverOrder, 'notBeforeMs'> & {
@@ -29,7 +29,7 @@ export async function breakGlassFailover(deps: ApprovalDeps, order: BreakGlassOr
     if (found.kind === 'refused') return refused('not-now', found.message);
     const refusal = await refuseBreakGlass(deps, db, { ...order, proposal: found.proposal, machineName: machine.name });
     if (refusal !== undefined) return refusal;
-    const asking = { ...order, notBeforeMs: undefined, machine, proposal: found.proposal };
+    const asking = { ...order, notBeforeMs: undefined, ...askingFor(machine), proposal: found.proposal };
     const made = await makeRequest(db, asking, { isBreakGlass: true });
     if (made.kind === 'refused') return made;
     const { approvalId } = made;
@@ -96,7 +96,7 @@ async function waitedMs(
   db: Database,
   order: BreakGlassOrder & { readonly proposal: Proposal },
 ): Promise<number | undefined> {
-  const open = await lockOpenApproval(db, order.machineId, 'planned-failover');
+  const open = await lockOpenApproval(db, { machineId: order.machineId }, 'planned-failover');
   if (open?.state !== 'pending' || open.requestedBy !== order.speaker.person) return undefined;
   if (open.digest !== order.proposal.digest || open.votes.length > 0) return undefined;
   return (await databaseNowMs(db)) - open.requestedAtMs;

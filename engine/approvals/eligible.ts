@@ -1,20 +1,31 @@
 import type { Approval } from '../../domain/approval.ts';
+import { invariant } from '../../domain/invariant.ts';
 import type { Database } from '../store/database.ts';
-import { eligiblePersons } from '../store/people.ts';
+import { eligiblePersons, siteAdmins } from '../store/people.ts';
 
-type Decision = Pick<Approval, 'operation' | 'machineName'>;
+type Decision = Pick<Approval, 'operation' | 'machineName' | 'concerns'>;
 
-/** Who may decide about it at this moment, by role and scope; whoever asked may be among them. */
+/** Who may decide about it at this moment, by role and scope; whoever asked may be among them, never whom it is about. */
 export async function eligibleFor(db: Database, approval: Decision): Promise<string[]> {
   const [persons] = await eligibleForEach(db, [approval]);
   return persons ?? [];
 }
 
 /** The same of many, in their order; the number of statements does not grow with them. */
-export function eligibleForEach(db: Database, approvals: readonly Decision[]): Promise<string[][]> {
-  const asked = approvals.map(({ machineName, operation }) => ({
-    machineNames: [machineName],
-    role: operation === 'raise-threshold' ? ('admin' as const) : ('approver' as const),
-  }));
-  return eligiblePersons(db, asked);
+export async function eligibleForEach(db: Database, approvals: readonly Decision[]): Promise<string[][]> {
+  const ofMachines = approvals.filter(({ concerns }) => concerns === undefined);
+  const asked = ofMachines.map(({ machineName, operation }) => {
+    invariant(machineName, 'it is about a machine or a person');
+    return {
+      machineNames: [machineName],
+      role: operation === 'raise-threshold' ? ('admin' as const) : ('approver' as const),
+    };
+  });
+  const persons = await eligiblePersons(db, asked);
+  const admins = ofMachines.length === approvals.length ? [] : await siteAdmins(db);
+  return approvals.map((approval) =>
+    approval.concerns === undefined
+      ? (persons[ofMachines.indexOf(approval)] ?? [])
+      : admins.filter((person) => person !== approval.concerns),
+  );
 }

@@ -1,4 +1,5 @@
 import type { ApprovalState } from '../../domain/approval.ts';
+import { assertNever } from '../../domain/invariant.ts';
 import { type ApprovalRecord, moveApproval } from '../store/approvals.ts';
 import type { Database } from '../store/database.ts';
 import type { NewEvent } from '../store/events.ts';
@@ -35,8 +36,15 @@ function endSentence(approval: ApprovalRecord, { state, speaker, reason }: EndWi
 }
 
 /** E.g. `planned failover of vm-7`. */
-export function whatOf(approval: Pick<ApprovalRecord, 'operation' | 'machineName'>): string {
-  return approval.operation === 'planned-failover'
-    ? `planned failover of ${approval.machineName}`
-    : `weaker alert thresholds of ${approval.machineName}`;
+export function whatOf(approval: Pick<ApprovalRecord, 'operation' | 'machineName' | 'concerns'>): string {
+  switch (approval.operation) {
+    case 'planned-failover':
+      return `planned failover of ${approval.machineName}`;
+    case 'raise-threshold':
+      return `weaker alert thresholds of ${approval.machineName}`;
+    case 'change-approvers':
+      return `role change of ${approval.concerns}`;
+    default:
+      return assertNever(approval.operation);
+  }
 }

@@ -1,14 +1,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { type AlertThresholds, decideThresholds } from '../../domain/alert-threshold.ts';
-import {
-  type Approval,
-  type ApprovalRule,
-  approvalRule,
-  changedFields,
-  type ProposalNow,
-} from '../../domain/approval.ts';
-import { assertNever } from '../../domain/invariant.ts';
+import { type Approval, type ApprovalRule, approvalRule } from '../../domain/approval.ts';
 import {
   type Check,
   type FailoverTarget,
@@ -18,10 +11,10 @@ import {
 } from '../../domain/planned-failover.ts';
 import { formatDuration } from '../../domain/units.ts';
 import { canonicalText } from '../../protocol/point-manifest.ts';
-import type { ApprovalRecord, ShownWithApproval } from '../store/approvals.ts';
+import type { ShownWithApproval } from '../store/approvals.ts';
 import type { Database } from '../store/database.ts';
 import { tagsOf } from '../store/machine-tags.ts';
-import { findMachine, type MachineRecord } from '../store/machines.ts';
+import type { MachineRecord } from '../store/machines.ts';
 import { thresholdsOf } from '../store/thresholds.ts';
 import { failoverFacts } from './failover-facts.ts';
 
@@ -159,45 +152,4 @@ export async function proposeThresholds(
   };
   const proposal: Proposal = { operation: 'raise-threshold', rule, params, digest: proposalDigest(params), shown };
   return { kind: 'planned', text: decision.text, proposal };
-}
-
-export type Reproposal = {
-  readonly now: ProposalNow;
-  /** What will run, when it is a failover that is possible now. */
-  readonly plan: PlannedFailoverPlan | undefined;
-};
-
-/** What an approval's request would be if it were made at this moment: everything is read and decided anew. Source: RELIABILITY 2b (1), (3) */
-export async function repropose(db: Database, approval: ApprovalRecord, around: Around): Promise<Reproposal> {
-  const machine = await findMachine(db, approval.machineId);
-  if (machine === undefined) return over(`${approval.machineName} is not there any more.`);
-  switch (approval.operation) {
-    case 'planned-failover': {
-      const found = await proposeFailover(db, machine, { ...around, notBeforeMs: approval.notBeforeMs });
-      if (found.kind === 'planned') {
-        return { now: { kind: 'planned', ...compare(approval, found.proposal.params) }, plan: found.plan };
-      }
-      if (found.isOver) return over(found.message);
-      const { blocked } = found;
-      const compared = blocked ? compare(approval, blocked.proposal.params) : { digest: undefined, changes: [] };
-      return { now: { kind: 'not-now', message: found.message, ...compared }, plan: undefined };
-    }
-    case 'raise-threshold': {
-      const found = await proposeThresholds(db, machine, wantedThresholds(approval.params));
-      if (found.kind === 'refused') return over(found.message);
-      if (found.kind === 'immediate') return over(`The thresholds of ${machine.name} have been changed meanwhile.`);
-      return { now: { kind: 'planned', ...compare(approval, found.proposal.params) }, plan: undefined };
-    }
-    default:
-      return assertNever(approval.operation);
-  }
-}
-
-function over(message: string): Reproposal {
-  return { now: { kind: 'over', message }, plan: undefined };
-}
-
-function compare(approval: ApprovalRecord, params: object) {
-  const before = z.record(z.string(), z.unknown()).parse(approval.params);
-  return { digest: proposalDigest(params), changes: changedFields(before, params) };
 }

@@ -1,9 +1,15 @@
 import type { AlertThresholds } from '../../domain/alert-threshold.ts';
 import { endWords, openForMs, whoMay } from '../../domain/approval.ts';
-import type { ApprovalId, MachineId } from '../../domain/ids.ts';
+import type { AgentId, ApprovalId, MachineId } from '../../domain/ids.ts';
 import { invariant } from '../../domain/invariant.ts';
 import { dayMs, formatDuration } from '../../domain/units.ts';
-import { type ApprovalRecord, insertApproval, lockApproval, lockOpenApproval } from '../store/approvals.ts';
+import {
+  type ApprovalRecord,
+  type ApprovalSubject,
+  insertApproval,
+  lockApproval,
+  lockOpenApproval,
+} from '../store/approvals.ts';
 import { type Database, databaseNowMs, lockInTransaction } from '../store/database.ts';
 import type { NewEvent } from '../store/events.ts';
 import { findMachine, type MachineRecord } from '../store/machines.ts';
@@ -41,7 +47,7 @@ export async function requestFailover(deps: ApprovalDeps, order: FailoverOrder):
     if (refusal !== undefined) return refusal;
     const found = await proposeFailover(db, machine, { ...around, notBeforeMs: order.notBeforeMs });
     if (found.kind === 'refused') return refused('not-now', found.message);
-    return ask(db, { ...order, machine, proposal: found.proposal });
+    return ask(db, { ...order, ...askingFor(machine), proposal: found.proposal });
   });
 }
 
@@ -61,7 +67,7 @@ export async function requestThresholds(
       await appendEvents(db, [{ kind: 'thresholds-set', machineName: machine.name, text }]);
       return { kind: 'set', message: text };
     }
-    return ask(db, { ...order, notBeforeMs: undefined, machine, proposal: found.proposal });
+    return ask(db, { ...order, notBeforeMs: undefined, ...askingFor(machine), proposal: found.proposal });
   });
 }
 
@@ -82,9 +88,19 @@ function refuseTime(notBeforeMs: number | undefined, nowMs: number): ApprovalRef
   return refused('not-now', `${atWords(notBeforeMs)} is too far: approvals are asked for at most 7 days ahead.`);
 }
 
-export type Asking = FailoverOrder & { readonly machine: MachineRecord; readonly proposal: Proposal };
+export type Asking = Pick<FailoverOrder, 'speaker' | 'reason' | 'notBeforeMs'> & {
+  readonly subject: ApprovalSubject;
+  /** Whose host's subscribers are shown it besides. */
+  readonly agentId: AgentId | null;
+  readonly proposal: Proposal;
+};
 
-async function ask(db: Database, asking: Asking): Promise<ApprovalOutcome> {
+export function askingFor({ id, name, agentId }: MachineRecord): Pick<Asking, 'subject' | 'agentId'> {
+  return { subject: { machineId: id, machineName: name }, agentId };
+}
+
+/** Asks, and says who may decide. */
+export async function ask(db: Database, asking: Asking): Promise<ApprovalOutcome> {
   const made = await makeRequest(db, asking);
   if (made.kind === 'refused') return made;
   await appendEvents(db, made.events);
@@ -115,8 +131,8 @@ export async function makeRequest(
   asking: Asking,
   options: { readonly isBreakGlass: boolean } = { isBreakGlass: false },
 ): Promise<MadeRequest> {
-  const { machine, proposal, speaker } = asking;
-  const open = await lockOpenApproval(db, machine.id, proposal.operation);
+  const { subject, proposal, speaker } = asking;
+  const open = await lockOpenApproval(db, subject, proposal.operation);
   if (open === undefined) return insert(db, asking, options);
   if (open.state === 'executing')
     return refused('not-now', endWords(open), { nextStep: `\`show ${open.id}\` tells how far it is.` });
@@ -141,13 +157,12 @@ async function askedByOther(db: Database, open: ApprovalRecord): Promise<Approva
 }
 
 async function insert(db: Database, asking: Asking, options: { readonly isBreakGlass: boolean }) {
-  const { machine, proposal, speaker, reason, notBeforeMs } = asking;
+  const { subject, proposal, speaker, reason, notBeforeMs } = asking;
   const { rule, operation, digest, params, shown } = proposal;
   const beginsInMs = notBeforeMs === undefined ? undefined : notBeforeMs - (await databaseNowMs(db));
   const approvalId = await insertApproval(db, {
     operation,
-    machineId: machine.id,
-    machineName: machine.name,
+    ...subject,
     digest,
     params,
     neededCount: rule.neededCount,
@@ -162,7 +177,7 @@ async function insert(db: Database, asking: Asking, options: { readonly isBreakG
   invariant(approval, 'what was just inserted is there');
   await audit(db, { speaker, what: 'approval requested', approval, detail: `reason: ${reason}` });
   const eligible = await eligibleFor(db, approval);
-  const host = await hostOf(db, machine.agentId);
+  const host = await hostOf(db, asking.agentId);
   const persons = eligible.filter((person) => person !== speaker.person);
   await showRequest(db, { approvalId, persons, host, severity: options.isBreakGlass ? 'critical' : 'warning' });
   const who = `${rule.neededCount === 1 ? 'One other person' : `${rule.neededCount} other persons`} must agree within ${formatDuration(

@@ -10,7 +10,7 @@ import type { Speaker } from './deps.ts';
 
 /** What happened to an approval, for people. */
 export type News = {
-  readonly approval: Pick<ApprovalRecord, 'id' | 'machineName' | 'requestedBy'>;
+  readonly approval: Pick<ApprovalRecord, 'id' | 'machineName' | 'concerns' | 'requestedBy'>;
   /** Event kind, e.g. `approval-rejected`. */
   readonly kind: string;
   readonly tone: NoteView['tone'];
@@ -44,7 +44,7 @@ export async function tell(db: Database, news: News): Promise<NewEvent> {
   await touchTopic(db, topic);
   await addNote(db, { topic, note, severity, isNotifying });
   if (news.isForRequester === true) {
-    const title = `Your request for ${approval.machineName}`.slice(0, 150);
+    const title = `Your request for ${aboutOf(approval)}`.slice(0, 150);
     await tellPersons(db, {
       persons: [approval.requestedBy],
       note: { ...note, title, text: [text.slice(0, noteLengthMax)] },
@@ -52,6 +52,11 @@ export async function tell(db: Database, news: News): Promise<NewEvent> {
     });
   }
   return { kind: news.kind, text, machineName: approval.machineName, runId: news.runId };
+}
+
+/** The name of the machine or the person that it is about. */
+function aboutOf({ machineName, concerns }: Pick<ApprovalRecord, 'machineName' | 'concerns'>): string {
+  return machineName ?? concerns ?? '';
 }
 
 /** Shows a new request in the subscribed channels and to everybody who may decide about it. */
@@ -99,7 +104,7 @@ export async function audit(
   entry: {
     readonly speaker: Speaker;
     readonly what: string;
-    readonly approval: Pick<ApprovalRecord, 'id' | 'digest' | 'machineName' | 'operation'>;
+    readonly approval: Pick<ApprovalRecord, 'id' | 'digest' | 'machineName' | 'concerns' | 'operation'>;
     readonly detail: string;
   },
 ): Promise<void> {
@@ -109,7 +114,7 @@ export async function audit(
     via: speaker.identity,
     what: entry.what,
     target: approval.id,
-    detail: `${approval.operation} of ${approval.machineName}, digest ${approval.digest}; ${entry.detail}`.replaceAll(
+    detail: `${approval.operation} of ${aboutOf(approval)}, digest ${approval.digest}; ${entry.detail}`.replaceAll(
       '\u0000',
       '',
     ),

@@ -24,7 +24,8 @@ import {
 import { eligibleFor } from './eligible.ts';
 import { endWithoutRun, whatOf } from './end.ts';
 import { failoverTarget } from './failover-facts.ts';
-import { type Around, atWords, type Reproposal, repropose } from './proposal.ts';
+import { type Around, atWords } from './proposal.ts';
+import { type Reproposal, repropose } from './repropose.ts';
 import { appendEvents, audit, tell } from './tell.ts';
 
 export type VoteOrder = Pick<Vote, 'decision' | 'reason' | 'seen'> & {
@@ -134,6 +135,7 @@ const refusalKinds: Record<VoteRefusal, ApprovalRefusal['why']> = {
   'already-decided': 'not-now',
   'already-voted': 'not-now',
   'own-request': 'not-allowed',
+  'own-rights': 'not-allowed',
   disabled: 'not-allowed',
   'not-an-approver': 'not-allowed',
   stale: 'not-now',

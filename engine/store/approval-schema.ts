@@ -17,7 +17,8 @@ import { instant, oneOf, protectedMachines } from './schema.ts';
 /**
  * What needs another person's agreement. The triggers of migration 0003 forbid what must never be, also to our own code: a change of
  * what was asked for, a step that the states do not have, a beginning without enough persons' approval or after its time, a vote of
- * whoever asked, and a planned failover that is not word for word the approved one. Source: CHAT 5.2, RELIABILITY 2b, I4
+ * whoever asked, and a planned failover that is not word for word the approved one. Those of the migration `role_changes` forbid a vote
+ * about one's own rights. None guards the grants themselves: it could not know who sets them. Source: CHAT 5.2, RELIABILITY 2b, I4
  */
 export const approvals = pgTable(
   'approvals',
@@ -25,10 +26,11 @@ export const approvals = pgTable(
     id: text().primaryKey(),
     revision: integer().notNull().default(1),
     operation: text().notNull(),
-    machineId: text('machine_id')
-      .notNull()
-      .references(() => protectedMachines.id),
-    machineName: text('machine_name').notNull(),
+    /** What it is about: a machine ... */
+    machineId: text('machine_id').references(() => protectedMachines.id),
+    machineName: text('machine_name'),
+    /** ... or a person, who may not be there yet. */
+    concerns: text(),
     state: text().notNull().default('pending'),
     /** SHA-256 over the canonical text of `params`. */
     digest: text().notNull(),
@@ -59,8 +61,17 @@ export const approvals = pgTable(
     uniqueIndex('approvals_one_open')
       .on(table.machineId, table.operation)
       .where(sql`${oneOf(table.state, openStates)}`),
+    uniqueIndex('approvals_one_open_of_person')
+      .on(table.concerns)
+      .where(sql`${oneOf(table.state, openStates)}`),
     index('approvals_requested').on(table.requestedAt),
-    check('approvals_operation', oneOf(table.operation, ['planned-failover', 'raise-threshold'])),
+    check('approvals_operation', oneOf(table.operation, ['planned-failover', 'raise-threshold', 'change-approvers'])),
+    check(
+      'approvals_about',
+      sql`(${table.operation} = 'change-approvers') = (${table.concerns} is not null)
+        and (${table.machineId} is null) = (${table.concerns} is not null) and (${table.machineName} is null) = (${table.machineId} is null)`,
+    ),
+    check('approvals_concerns', sql`${table.concerns} ~ '^[a-z0-9][a-z0-9._-]{0,62}$'`),
     check('approvals_state', oneOf(table.state, [...openStates, ...endedStates])),
     check('approvals_digest', sql`${table.digest} ~ '^[0-9a-f]{64}$'`),
     check('approvals_needed', sql`${table.neededCount} >= 1`),
@@ -75,6 +86,7 @@ export const approvals = pgTable(
     check('approvals_rejected', sql`${table.state} <> 'rejected' or ${table.decisionReason} <> ''`),
     check('approvals_measured', sql`${table.measured} is null or ${table.state} = 'succeeded'`),
     check('approvals_break_glass', sql`${table.isBreakGlass} = (${table.reviewDueAt} is not null)`),
+    check('approvals_break_glass_machine', sql`not ${table.isBreakGlass} or ${table.machineId} is not null`),
     check(
       'approvals_reviewed',
       sql`(${table.reviewedBy} is null) = (${table.reviewedAt} is null) and (${table.reviewedBy} is null) = (${table.reviewNote} is null)

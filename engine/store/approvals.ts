@@ -17,7 +17,8 @@ export type ShownWithApproval = z.infer<typeof shownSchema>;
 /** An approval as its rows say, with all that is kept beside the decision. */
 export type ApprovalRecord = Approval & {
   readonly id: ApprovalId;
-  readonly machineId: MachineId;
+  /** Undefined for what is about a person. */
+  readonly machineId: MachineId | undefined;
   /** As it was given to insertApproval; parse it with the schema of its operation. */
   readonly params: unknown;
   readonly reason: string;
@@ -32,10 +33,13 @@ export type ApprovalRecord = Approval & {
   readonly runId: RunId | undefined;
 };
 
-export type NewApproval = {
+/** What an approval is about: a machine, or a person whose rights it changes. */
+export type ApprovalSubject =
+  | { readonly machineId: MachineId; readonly machineName: string }
+  | { readonly concerns: string };
+
+export type NewApproval = ApprovalSubject & {
   readonly operation: Approval['operation'];
-  readonly machineId: MachineId;
-  readonly machineName: string;
   readonly digest: string;
   readonly params: unknown;
   readonly neededCount: number;
@@ -48,7 +52,7 @@ export type NewApproval = {
   readonly shown: ShownWithApproval;
 };
 
-/** Adds a pending approval. The database refuses a second open one of the same machine and operation. */
+/** Adds a pending approval. The database refuses a second open one of the same machine and operation, or person. */
 export async function insertApproval(db: Database, approval: NewApproval): Promise<ApprovalId> {
   const { openForMs, notBeforeMs, ...columns } = approval;
   const id = newId('approval');
@@ -75,13 +79,15 @@ export async function lockApproval(db: Database, id: string): Promise<ApprovalRe
   return findApproval(db, id);
 }
 
-/** The pending, approved or executing approval of a machine, locked; there is never more than one. */
+/** The pending, approved or executing approval of a machine, or of a person, locked; there is never more than one. */
 export async function lockOpenApproval(
   db: Database,
-  machineId: MachineId,
+  subject: { readonly machineId: MachineId } | { readonly concerns: string },
   operation: Approval['operation'],
 ): Promise<ApprovalRecord | undefined> {
-  const condition = and(eq(approvals.machineId, machineId), eq(approvals.operation, operation), isOpen());
+  const isOfSubject =
+    'concerns' in subject ? eq(approvals.concerns, subject.concerns) : eq(approvals.machineId, subject.machineId);
+  const condition = and(isOfSubject, eq(approvals.operation, operation), isOpen());
   const [row] = await db.select({ id: approvals.id }).from(approvals).where(condition).for('update');
   return row && findApproval(db, row.id);
 }
@@ -144,6 +150,7 @@ export async function overdueReviews(db: Database): Promise<OverdueReview[]> {
   return rows.map((row) => {
     invariant(row.reviewDueAt, 'a break-glass has a time for its review');
     const { machineName, requestedBy } = row;
+    invariant(machineName !== null, 'a break-glass is about a machine');
     return { id: idOf('approval', row.id), machineName, requestedBy, dueAtMs: row.reviewDueAt.getTime() };
   });
 }
@@ -251,8 +258,9 @@ function approvalOf(row: ApprovalRow, votes: readonly ApprovalView['votes'][numb
   return {
     id: idOf('approval', row.id),
     operation,
-    machineId: idOf('machine', row.machineId),
-    machineName: row.machineName,
+    machineId: row.machineId === null ? undefined : idOf('machine', row.machineId),
+    machineName: row.machineName ?? undefined,
+    concerns: row.concerns ?? undefined,
     state,
     revision: row.revision,
     digest: row.digest,

@@ -18,6 +18,7 @@ import { plantedBugs, type Rules } from './planted-bugs.ts';
 import { breakGlassAttacks, linkAttacks, stepUpAttacks } from './proof-attacks.ts';
 import { race, races, rivals } from './races.ts';
 import { malformedRequests } from './request-attacks.ts';
+import { roleAttacks } from './role-attacks.ts';
 import type { Voice } from './voice.ts';
 
 let postgres: TestPostgres;
@@ -42,6 +43,7 @@ describe.each([
   ['a vote is proved with a telephone', stepUpAttacks],
   ['a chat user is who confirmed it', linkAttacks],
   ['the way without approval is narrow', breakGlassAttacks],
+  ['who may approve is not changed by one alone', roleAttacks],
   ['what cannot be understood is no order', malformedRequests],
   ['what happens at the same moment has one outcome', races],
 ] as const)('%s', (_area, attacks) => {

@@ -3,6 +3,7 @@ import type { ApiDeps } from '../../engine/api/deps.ts';
 import type { Attack } from './attack.ts';
 import { changedPlans, selfApprovals, staleAttacks, voterAttacks } from './decision-attacks.ts';
 import { stepUpAttacks } from './proof-attacks.ts';
+import { roleAttacks } from './role-attacks.ts';
 
 export type Rules = ApiDeps['approvals'];
 /** A mistake that somebody could make, as other rules in place of ours, and the attacks that must notice it. */
@@ -12,7 +13,9 @@ export type PlantedBug = {
   readonly noticedBy: readonly Attack[];
 };
 
-const everyAttack = [...selfApprovals, ...voterAttacks, ...staleAttacks, ...changedPlans, ...stepUpAttacks];
+const everyAttack = [
+  ...[...selfApprovals, ...voterAttacks, ...staleAttacks, ...changedPlans, ...stepUpAttacks, ...roleAttacks],
+];
 function attacks(...names: readonly string[]): Attack[] {
   return names.map((name) => {
     const found = everyAttack.find((attack) => attack.name.includes(name));
@@ -55,6 +58,14 @@ export const plantedBugs: readonly PlantedBug[] = [
     name: 'roles count for every machine',
     broken: decidesWith((facts, vote) => decideVote({ ...facts, eligible: [...facts.eligible, vote.person] }, vote)),
     noticedBy: attacks('an approver of another machine'),
+  },
+  {
+    name: 'whoever a role change is about may decide',
+    broken: decidesWith((facts, vote) => {
+      const approval = { ...facts.approval, concerns: undefined };
+      return decideVote({ ...facts, approval, eligible: [...facts.eligible, vote.person] }, vote);
+    }),
+    noticedBy: attacks('the accomplice approves it', 'makes somebody admin of everything'),
   },
   {
     name: 'votes are counted by chat user',

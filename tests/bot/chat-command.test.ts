@@ -154,6 +154,17 @@ const commandOfAnyKind: fc.Arbitrary<Command> = fc.oneof(
     isOn: fc.boolean(),
   }),
   fc.record({ verb: fc.constant('oncall'), persons: optional(fc.array(personOf(), { minLength: 1, maxLength: 10 })) }),
+  fc.record({
+    verb: fc.constant('role'),
+    person: personOf(),
+    role: fc.constantFrom('viewer', 'operator', 'approver', 'admin', 'none'),
+    scope: fc.oneof(
+      fc.constant({ kind: 'everything' }),
+      fc.record({ kind: fc.constant('machine'), name: nameOf }),
+      fc.record({ kind: fc.constant('tag'), tag: fc.stringMatching(/^[a-z0-9][a-z0-9:._-]{0,20}$/) }),
+    ),
+    reason: fc.oneof(fc.constant(''), readableText()),
+  }),
   fc.record({ verb: fc.constant('link'), code: optional(fc.stringMatching(/^[A-Z0-9][A-Z0-9-]{0,20}$/)) }),
   fc.record({ verb: fc.constant('authenticator'), code: optional(codeOf) }),
   fc.record({ verb: fc.constant('console'), isSignOut: fc.boolean() }),

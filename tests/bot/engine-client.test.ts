@@ -63,6 +63,7 @@ it('every call goes to its route and its answer is parsed', async () => {
     { kind: 'reject', body: { approval: 'apr_7K3M9Q2WXA', reason: 'x' } },
     { kind: 'snooze', body: { alert: 'alr_7K3M9Q2WXA', forMs: 60_000 } },
     { kind: 'onCall', body: { persons: ['ana'] } },
+    { kind: 'role', body: { person: 'ben', role: 'none', scope: { kind: 'tag', tag: 'web' } } },
     { kind: 'tag', body: { machine: 'vm-7', add: ['web'], remove: [] } },
     { kind: 'signInLink', body: {} },
     { kind: 'signOut', body: { isEverywhere: true } },

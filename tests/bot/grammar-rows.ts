@@ -49,6 +49,15 @@ const subscribe = (more: Partial<Extract<Command, { verb: 'subscribe' }>>): Comm
   ...more,
 });
 
+const role = (more: Partial<Extract<Command, { verb: 'role' }>>): Command => ({
+  verb: 'role',
+  person: { kind: 'person', name: 'ben' },
+  role: 'approver',
+  scope: { kind: 'everything' },
+  reason: '',
+  ...more,
+});
+
 /** The plain grammar: verbs, targets, flags in any order, ids, durations. */
 export const plainRows: readonly CommandRow[] = [
   ['', { verb: 'overview' }],
@@ -196,6 +205,12 @@ export const plainRows: readonly CommandRow[] = [
     },
   ],
   ['people', { verb: 'people' }],
+  ['role ben approver', role({})],
+  ['role @Ben APPROVER --everything', role({})],
+  ['role ben approver --machine vm-7', role({ scope: { kind: 'machine', name: 'vm-7' } })],
+  ['role --machine=vm:vm-7 ben approver', role({ scope: { kind: 'machine', name: 'vm-7' } })],
+  ['role ben none --tag tier:0', role({ role: 'none', scope: { kind: 'tag', tag: 'tier:0' } })],
+  ['role ben admin --reason "moves to the team"', role({ role: 'admin', reason: 'moves to the team' })],
   ['link', { verb: 'link', code: undefined }],
   ['link 7K3M-9Q2W', { verb: 'link', code: '7K3M-9Q2W' }],
   ['authenticator', { verb: 'authenticator', code: undefined }],
@@ -280,6 +295,11 @@ export const pitfallRows: readonly CommandRow[] = [
         { kind: 'user', id: 'U2' },
       ],
     },
+  ],
+  ['role <@U1|ben> approver', role({ person: { kind: 'user', id: 'U1' } })],
+  [
+    'role <@U1> none —machine vm-7',
+    role({ person: { kind: 'user', id: 'U1' }, role: 'none', scope: { kind: 'machine', name: 'vm-7' } }),
   ],
   ['tag <http://web01.corp|web01.corp> --add web', { verb: 'tag', machine: 'web01.corp', add: ['web'], remove: [] }],
   ['audit <http://web01.corp|web01.corp>', { verb: 'audit', about: 'web01.corp', isCsv: false }],
@@ -448,6 +468,16 @@ export const usageRows: readonly UsageRow[] = [
   ['audit', /audit of what/],
   ['audit <@U1|ana>', /not a person of the chat/],
   ['audit "a b"', /neither a name nor an id/],
+  ['role', /Whose role/],
+  ['role ben', /one of viewer, operator, approver, admin, none/],
+  ['role ben aprover', /A role is one of/, 'role ben approver'],
+  ['role ben root --machine vm-7', /A role is one of/],
+  ['role ben approver carla', /did not expect `carla`/],
+  ['role ben approver --machine vm-7 --tag web', /one of them: --machine or --tag/],
+  ['role ben approver --machine "vm-7 and no other"', /name of one machine/],
+  ['role ben approver --tag "a b"', /one tag/],
+  ['role <!subteam^S1|@db> approver', /not a person/],
+  ['role ben approver --for 2h', /no flag `--for`/],
   ['people ana', /did not expect `ana`/],
   ['alerts --all', /takes no flags/],
 

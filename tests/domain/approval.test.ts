@@ -53,6 +53,7 @@ describe('what needs whose agreement', () => {
     ['planned-failover', [], { role: 'approver', neededCount: 1, openForMs: 30 * minuteMs }],
     ['planned-failover', ['web', 'tier:0'], { role: 'approver', neededCount: 2, openForMs: 30 * minuteMs }],
     ['raise-threshold', ['tier:0'], { role: 'admin', neededCount: 1, openForMs: 24 * hourMs }],
+    ['change-approvers', ['tier:0'], { role: 'admin', neededCount: 1, openForMs: 24 * hourMs }],
   ] as const)('%s of a machine tagged %j', (operation, tags, rule) => {
     expect(approvalRule(operation, [{ tags }])).toEqual(rule);
   });

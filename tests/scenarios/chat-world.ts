@@ -10,12 +10,13 @@ const alertId = 'alr_9QX2M4P6RT' as AlertId;
 const runId = 'run_3D5F7H9J1K' as RunId;
 const digest = '4be91c07d2a3f5e6'.repeat(4);
 
-/** Ana operates, Ben and Cleo approve, Dan administers; Eve is in the chat and linked to nobody. */
+/** Ana operates, Ben and Cleo approve, Dan and Fay administer; Eve is in the chat and linked to nobody. */
 const people: Readonly<Record<string, WhoamiView['roles']>> = {
   ana: ['operator'],
   ben: ['approver'],
   cleo: ['approver'],
   dan: ['admin'],
+  fay: ['admin'],
 };
 
 type Subject = Exclude<DeliveryView['subject'], { kind: 'picture' | 'run' }> | { kind: 'run-view'; run: RunView };
@@ -148,6 +149,8 @@ function order(state: State, call: ApiCall, person: string): ApiAnswer {
   switch (call.kind) {
     case 'plannedFailover':
       return call.body.dryRun ? dryRun(call.body.machine) : askFor(state, call.body, person);
+    case 'role':
+      return changeRole(state, call.body, person);
     case 'approve':
     case 'reject':
     case 'withdraw':
@@ -239,6 +242,47 @@ function askFor(state: State, body: { machine: string; reason: string }, person:
   return { kind: 'order', answer: { kind: 'approval', approval, message } };
 }
 
+/** Ana, an operator, is given another role: at once, or when the other admin has agreed. */
+function changeRole(state: State, body: Extract<ApiCall, { kind: 'role' }>['body'], person: string): ApiAnswer {
+  if (!people[person]?.includes('admin')) {
+    return refusal({
+      kind: 'forbidden',
+      message: `This needs the role admin for everything; you are ${people[person]}.`,
+    });
+  }
+  if (people[body.person] === undefined) {
+    const message = `There is no person ${body.person} here, or they are disabled.`;
+    return refusal({ kind: 'unknown-target', message, candidates: ['ana'] });
+  }
+  const where = body.scope.kind === 'machine' ? ` for ${body.scope.name}` : '';
+  const after = where === '' ? body.role : `operator, ${body.role}${where}`;
+  const change = `operator → ${after}`;
+  if (body.role === 'viewer') {
+    return { kind: 'order', answer: { kind: 'done', message: `${person} changed ${body.person}: ${change}.` } };
+  }
+  askFor(state, { machine: 'vm-7', reason: body.reason || 'no reason given' }, person);
+  const approval: ApprovalView = {
+    ...(state.approval as ApprovalView),
+    operation: 'change-approvers',
+    machineNames: [],
+    subject: { person: body.person, change },
+    expiresAtMs: state.nowMs + 86_400_000,
+    eligible: ['fay'],
+    impact: [
+      `${body.person} will decide about what others ask for, as ${body.role}${where}.`,
+      `Admin of everything after it: ${after === 'admin' ? 'ana, ' : ''}dan, fay.`,
+    ],
+    checks: [],
+    facts: [
+      { label: 'Roles now', value: 'operator' },
+      { label: 'Roles after it', value: after },
+    ],
+  };
+  state.approval = approval;
+  const message = `${approvalId} waits for approval. One other person must agree within 24 h. Who may: fay.`;
+  return { kind: 'order', answer: { kind: 'approval', approval, message } };
+}
+
 type Decision = Extract<ApiCall, { kind: 'approve' | 'reject' | 'withdraw' }>;
 
 function decide(state: State, call: Decision, person: string): ApiAnswer {
@@ -251,12 +295,24 @@ function decide(state: State, call: Decision, person: string): ApiAnswer {
   }
   if (call.kind === 'withdraw') return endWith(state, { state: 'withdrawn', decidedBy: person }, 'Withdrawn.');
   if (approval.requestedBy === person) return refusal({ message: 'You cannot decide on a request of your own.' });
+  if (approval.subject?.person === person) {
+    return refusal({
+      kind: 'forbidden',
+      message: 'This is about your own rights: somebody else must decide. Who may: fay.',
+    });
+  }
   if (!approval.eligible.includes(person)) {
+    if (approval.subject !== undefined)
+      return refusal({ kind: 'forbidden', message: 'You are not an admin of everything.' });
     return refusal({ kind: 'forbidden', message: `This needs the role approver; you are ${people[person]?.join()}.` });
   }
   if (call.kind === 'reject') {
     const { reason } = call.body;
-    return endWith(state, { state: 'rejected', decidedBy: person, decisionReason: reason }, 'Rejected; ana is told.');
+    return endWith(
+      state,
+      { state: 'rejected', decidedBy: person, decisionReason: reason },
+      `Rejected; ${approval.requestedBy} is told.`,
+    );
   }
   return approve(state, call.body, person);
 }
@@ -273,6 +329,12 @@ function approve(state: State, body: Extract<ApiCall, { kind: 'approve' }>['body
     });
   }
   const vote = { person, decision: 'approve', atMs: state.nowMs, via: 'slack', reason: body.reason ?? '' } as const;
+  if (state.approval?.operation === 'change-approvers') {
+    const votes: ApprovalView['votes'] = [{ ...vote, stepUp: 'totp' }];
+    const { subject } = state.approval;
+    const message = `${person} approved the role change of ${subject?.person}: ${subject?.change}. It holds from now on.`;
+    return endWith(state, { state: 'succeeded', votes, decidedBy: person, decisionReason: '' }, message);
+  }
   state.run = runAt(state, 1);
   state.followed.set(`run:${runId}`, { drawn: undefined });
   return endWith(

@@ -1,5 +1,5 @@
 import type { ApprovalView } from '../../../protocol/chat-api.ts';
-import { namesWords } from '../../conversation/approval-cards.ts';
+import { deciderWords, namesWords } from '../../conversation/approval-cards.ts';
 import type { Me } from '../wire.ts';
 
 /** What this person can do about a request, or why nothing. The engine decides again when a button is pressed. */
@@ -10,10 +10,9 @@ export type MyPart =
 
 /** Source: CHAT 5.2 */
 export function myPart(approval: ApprovalView, me: Me | undefined): MyPart {
-  const { state, requestedBy, eligible, votes, neededCount, machineNames } = approval;
+  const { state, requestedBy, eligible, votes, neededCount, subject } = approval;
   if (me === undefined) return { kind: 'nothing', words: 'Sign in to decide.' };
   if (state !== 'pending') return { kind: 'nothing', words: endedWords(approval) };
-  const about = namesWords(machineNames);
   if (requestedBy === me.name) {
     const who =
       eligible.length === 0
@@ -29,11 +28,15 @@ export function myPart(approval: ApprovalView, me: Me | undefined): MyPart {
       words: `You have approved it. ${missing} more ${missing === 1 ? 'person has' : 'people have'} to.`,
     };
   }
+  if (subject?.person === me.name) {
+    return { kind: 'nothing', words: 'This is about your own rights, so another person decides.' };
+  }
   if (!eligible.includes(me.name)) {
+    const { role, of } = deciderWords(approval);
     const who = eligible.length === 0 ? 'Nobody can approve it now.' : `These can: ${namesWords(eligible)}.`;
     return {
       kind: 'nothing',
-      words: `You are no approver for ${about}, so you can read this and not decide it. ${who}`,
+      words: `You are no ${role} ${of}, so you can read this and not decide it. ${who}`,
     };
   }
   const hint = me.hasAuthenticator

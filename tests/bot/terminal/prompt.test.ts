@@ -121,12 +121,17 @@ describe('the prompt', () => {
 
 describe('completion', () => {
   it.each([
-    ['', 36],
+    ['', 37],
     ['fail', ['failover ']],
     ['app', ['approvals ', 'approve ']],
     ['approve ', []],
     ['approve apr_7K3M9Q2WXA --', ['--code ', '--reason ']],
     ['oncall ', ['set ']],
+    ['role ', []],
+    ['role ben ap', ['approver ']],
+    ['role ben n', ['none ']],
+    ['role ben none --t', ['--tag ']],
+    ['role ben none --machine v', ['vm-7 ', 'vm-8 ']],
     ['threshold v', ['vm-7 ', 'vm-8 ']],
     ['/dr fail', ['failover ']],
     ['failover v', ['vm-7 ', 'vm-8 ']],

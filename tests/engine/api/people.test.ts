@@ -215,6 +215,28 @@ describe('roles that count for some machines', () => {
     expect(await pause(olaf)).toMatchObject({ status: 403, body: { message: expect.stringContaining('operator') } });
   });
 
+  test('one role is given and taken with others left as they are, by whichever name the person goes', async () => {
+    const lea = await addAs('lea', on('operator', 'vm-7'));
+    await linkTo('lea', 'U-lea');
+    await linkTo('ada', 'U-ada-2');
+    const inChat = await api.inChat('U-ada-2');
+    const scope = { kind: 'machine', name: 'vm-8' };
+    const given = await inChat.post(chatRoutes.role, { person: '<@U-lea|lea>', role: 'operator', scope });
+    expect(given.body).toMatchObject({
+      message: 'ada changed lea: operator for vm-7 → operator for vm-7, operator for vm-8.',
+    });
+    expect((await pause(lea, 'vm-8')).status).toBe(200);
+    const taken = await ada.post(chatRoutes.role, { person: 'lea', role: 'none', scope });
+    expect(taken.body).toMatchObject({ message: expect.stringContaining('→ operator for vm-7.') });
+    expect((await pause(lea, 'vm-8')).status).toBe(403);
+    expect(await ada.post(chatRoutes.role, { person: 'leo', role: 'operator', scope })).toMatchObject({
+      status: 404,
+      body: { candidates: expect.arrayContaining(['lea']) },
+    });
+    expect((await lea.post(chatRoutes.role, { person: 'lea', role: 'admin', scope })).status).toBe(403);
+    expect((await trail('lea')).map(({ what, target }) => [what, target])).toContainEqual(['role', 'lea']);
+  });
+
   test('an admin of one machine tags that machine and makes nobody admin of everything', async () => {
     const small = await addAs('small', on('admin', 'vm-7'));
     expect((await small.post(chatRoutes.tag, { machine: 'vm-7', add: ['tier:0'] })).status).toBe(200);
