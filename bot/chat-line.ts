@@ -8,7 +8,7 @@ import { parseLine } from './chat-command.ts';
 import type { Command, ParsedLine } from './command.ts';
 import { type Decision, decide, type Reply } from './conversation/decide.ts';
 import { type FormFacts, formFor } from './conversation/forms.ts';
-import { outageCard, refusalCard } from './conversation/plain-cards.ts';
+import { noAuthenticatorCard, outageCard, refusalCard } from './conversation/plain-cards.ts';
 import { cardsWithoutEngine, present } from './conversation/present.ts';
 import type { EngineClient } from './engine-client.ts';
 import type { Form } from './form.ts';
@@ -128,9 +128,9 @@ async function stepUp(
   refusal: RefusalBody,
   deps: ChatLineDeps,
 ): Promise<ChatReply> {
-  const cards = [refusalCard(refusal, command)];
   const whoami = await askEngine({ kind: 'whoami' }, deps);
-  if (whoami.kind !== 'whoami' || !whoami.whoami.hasAuthenticator) return { cards };
+  if (whoami.kind !== 'whoami' || !whoami.whoami.hasAuthenticator) return { cards: [noAuthenticatorCard()] };
+  const cards = [refusalCard(refusal, command)];
   const answers = command.verb === 'approve' ? [await askEngine({ kind: 'approval', id: command.approval }, deps)] : [];
   const facts = factsIn(answers, deps.nowMs());
   const problem = command.code === undefined ? {} : { problem: refusal.message };

@@ -33,7 +33,7 @@ export type FoundConnection =
   | { readonly kind: 'absent'; readonly message: string };
 
 /**
- * Finds who to be: the person that is asked for, else the only one there is, else the one that is called like the login name.
+ * Finds who to be: the person that is asked for, else the only one there is, else the one that is called like the login name; root is `admin`.
  *
  * @param stateFolders in the order in which they are tried; the first with people in it is taken
  * @throws OutageError when a file is there and cannot be read or understood
@@ -54,7 +54,9 @@ export function findConnection(search: {
     };
   }
   const names = namesIn(folder);
-  const wanted = search.person ?? (names.length === 1 ? names[0] : search.loginName);
+  // Whoever is root on the engine's host administers it.
+  const login = search.loginName === 'root' && !names.includes('root') ? 'admin' : search.loginName;
+  const wanted = search.person ?? (names.length === 1 ? names[0] : login);
   if (wanted !== undefined && names.includes(wanted)) {
     return { kind: 'found', connection: readConnection(path.join(folder, `${wanted}.json`)) };
   }

@@ -133,7 +133,8 @@ function buildAudit(split: SplitWords): Interpreted {
   const extra = onlyWords(split, 1);
   if (extra !== undefined) return extra;
   const word = split.positionals[0]?.word;
-  if (word === undefined) return rejected('The audit of what? `audit <vm>`, `audit <person>` or `audit apr_…`.');
+  if (word === undefined)
+    return rejected('The audit of what? `audit <vm>`, `audit <person>`, `audit apr_…`, or the number of an entry.');
   if (word.reference !== undefined) {
     return rejected(
       `Write the name that the engine knows, not a ${word.reference.kind} of the chat; \`people\` shows it.`,

@@ -44,7 +44,7 @@ async function runOn(options: DemoOptions): Promise<number> {
   if (other !== undefined && other.pid !== process.pid) {
     console.error(`Lifeboat already runs from ${layout.state} (process ${other.pid}).`);
     console.error(
-      'Stop that one with Ctrl-C, talk to it with `npm run dr -- status`, or set LIFEBOAT_STATE to another folder.',
+      `Stop that one with Ctrl-C or \`kill ${other.pid}\`, talk to it with \`npm run dr -- status\`, or set LIFEBOAT_STATE to another folder.`,
     );
     return 1;
   }
@@ -90,6 +90,7 @@ async function use(site: Site, { options, layout, hasQemu, interrupted }: Use): 
   if (options.slackFake !== true) {
     const url = await startConsole(deps);
     sayPart(`console         ${url}`);
+    sayPart(`metrics         ${metricsWords(site.ports)}`);
     if (isStaying) await sayLinks(deps, url);
   }
   const resumed = await protectGuests({ engine: site.engine, say, signal });
@@ -98,6 +99,10 @@ async function use(site: Site, { options, layout, hasQemu, interrupted }: Use): 
   if (options.serve !== true) await converse(site, interrupted);
   else if (!signal.aborted) await once(signal, 'abort');
   return 0;
+}
+
+function metricsWords({ engineMetrics, processServerMetrics, botMetrics }: Site['ports']): string {
+  return `http://127.0.0.1:${engineMetrics}/metrics (engine), ${processServerMetrics} (process server), ${botMetrics} (bot)`;
 }
 
 async function stopSite(site: Site): Promise<void> {

@@ -304,6 +304,7 @@ function impactOf(facts: PlannedFailoverFacts, plan: PlannedFailoverPlan): strin
     `Stops: ${machineName} on ${host} is shut down in order and stays off; it starts again on ${target}.`,
     `For how long: about ${usual}; after ${limit} at most it runs there or here again.`,
     'Lost: nothing. It starts at the target only when every disk is proven to be what the source wrote last.',
+    `Reached by: nobody yet. Its network at the target is ${plan.network}, and the way back comes with a later version.`,
     `Point: the one taken after the shutdown${facts.lagMs === undefined ? '' : ` (newest now: ${formatDuration(facts.lagMs)} old)`}.`,
     `If a step fails before the target is up, ${machineName} on ${host} is started again.`,
   ];

@@ -48,6 +48,19 @@ export function refusalCard(refusal: RefusalBody, command: Command): Card {
   };
 }
 
+/** Who has no six-digit codes yet is told how to get them, and nothing of where to type one. */
+export function noAuthenticatorCard(): Card {
+  return {
+    title: 'You have no authenticator yet; nothing was decided',
+    tone: 'warning',
+    audience: 'asker',
+    text: [
+      'An approval needs the six-digit code of an authenticator app. Set one up with the line below: it shows a secret for the app. Then approve.',
+    ],
+    copyLine: 'authenticator',
+  };
+}
+
 /** Where there are no dialogs, the code is typed behind the line. */
 function withCode(refusal: RefusalBody, command: Command): string[] {
   const takesCode = command.verb === 'approve' || command.verb === 'planned-failover';

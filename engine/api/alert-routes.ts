@@ -138,7 +138,10 @@ async function lagReply(store: Store, name: string, sinceMs: number): Promise<Re
     const { machine } = found;
     const { arrivals, fromMs, nowMs } = await pointArrivals(db, machine.id, sinceMs);
     const { warnMs } = await thresholdsOf(db, machine);
-    const samples = lagSamples(arrivals, nowMs, samplesMax);
+    const { protection } = machine;
+    // What runs at the target replicates no more: from then on there is no lag that could grow.
+    const untilMs = protection.kind === 'failed-over' ? Math.min(nowMs, protection.atMs) : nowMs;
+    const samples = lagSamples(arrivals, untilMs, samplesMax);
     return answer({ machineName: machine.name, thresholdMs: warnMs, fromMs, toMs: nowMs, samples });
   });
 }

@@ -64,7 +64,7 @@ export async function auditDigestAt(db: Database, number: number): Promise<strin
 /**
  * The newest entries first.
  *
- * @param about an id, a machine or a person; everything if left out. Also found in the details
+ * @param about an id, a machine or a person, also found in the details; or an entry's number; everything if left out
  */
 export async function listAudit(
   db: Database,
@@ -72,16 +72,16 @@ export async function listAudit(
 ): Promise<AuditView[]> {
   const { about } = query;
   await linkAudit(db);
-  const condition =
-    about === undefined
-      ? undefined
-      : or(
-          eq(auditEntries.target, about),
-          eq(auditEntries.who, about),
-          sql`position(${about} in ${auditEntries.detail}) > 0`,
-        );
-  const rows = await selectLinked(db).where(condition).orderBy(desc(auditChain.number)).limit(query.countMax);
+  const rows = await selectLinked(db).where(isAbout(about)).orderBy(desc(auditChain.number)).limit(query.countMax);
   return rows.map(auditViewOf);
+}
+
+function isAbout(about: string | undefined) {
+  if (about === undefined) return undefined;
+  const named = or(eq(auditEntries.target, about), eq(auditEntries.who, about));
+  // Every detail has digits in it somewhere.
+  if (/^\d{1,15}$/.test(about)) return or(named, eq(auditChain.number, Number(about)));
+  return or(named, sql`position(${about} in ${auditEntries.detail}) > 0`);
 }
 
 /** What is wrong with the trail itself, the first thing only; every row is read. Source: RELIABILITY 2 (tamper-evident audit) */

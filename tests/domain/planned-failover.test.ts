@@ -47,6 +47,7 @@ test('a healthy machine gets a plan, ten good checks, and says in words what sto
     'Stops: vm-7 on host-1 is shut down in order and stays off; it starts again on QEMU on b-1.',
     'For how long: about 2 min; after 7 min at most it runs there or here again.',
     'Lost: nothing. It starts at the target only when every disk is proven to be what the source wrote last.',
+    'Reached by: nobody yet. Its network at the target is none, and the way back comes with a later version.',
     'Point: the one taken after the shutdown (newest now: 12 s old).',
     'If a step fails before the target is up, vm-7 on host-1 is started again.',
   ]);

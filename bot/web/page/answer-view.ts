@@ -1,4 +1,5 @@
 import { html, nothing, type TemplateResult } from 'lit-html';
+import type { Card } from '../../card.ts';
 import type { Problem } from '../wire.ts';
 import { textOf } from './card-text.ts';
 import { type CardOptions, cardView } from './card-view.ts';
@@ -44,8 +45,16 @@ export function topicView(page: Page, name: string, options: CardOptions = {}): 
   if (topic === undefined) return nothing;
   const isOld = topic.card !== undefined && topic.problem !== undefined && !topic.isFinal;
   return html`<div class="topic" data-topic=${name} aria-busy=${topic.isFinal ? 'false' : 'true'}>
-    ${topic.card === undefined ? nothing : cardView(page, topic.card, options)}
+    ${topic.card === undefined ? nothing : cardView(page, withoutDecisions(page, name, topic.card), options)}
     ${topic.card === undefined && topic.problem !== undefined ? problemView(topic.problem) : nothing}
     ${isOld ? html`<p class="waiting">This card may be out of date: it could not be asked for again.</p>` : nothing}
   </div>`;
+}
+
+/** The one card of an approval is drawn for everybody; here it is known who looks, and who cannot decide gets no buttons to decide. */
+function withoutDecisions(page: Page, name: string, card: Card): Card {
+  const approval = page.state.site?.approvals.find(({ id }) => name === `approval:${id}`);
+  if (approval === undefined || approval.eligible.includes(page.state.me?.name ?? '')) return card;
+  const isDecision = (line: string) => /^(approve|reject) /.test(line);
+  return { ...card, buttons: (card.buttons ?? []).filter(({ line }) => !isDecision(line)) };
 }

@@ -123,7 +123,7 @@ function unreachable(error: unknown): Problem {
     why: 'outage',
     message: isLate ? "The console's server did not answer in time." : "The console's server cannot be reached.",
     nextStep:
-      'Nothing is known of what became of it: look at the runs before you try again. `dr` in a terminal and chat still work.',
+      'If you had just ordered something, look at the runs before you order it again. `dr` in a terminal needs no console.',
   };
 }
 

@@ -69,8 +69,13 @@ function progressView(progress: Progress): TemplateResult {
 function fieldsView({ fields = [] }: Card): TemplateResult | typeof nothing {
   if (fields.length === 0) return nothing;
   return html`<dl class="card-fields">
-    ${fields.map(({ label, value }) => html`<div><dt>${safeText(label)}</dt><dd>${textOf(value)}</dd></div>`)}
+    ${fields.map(({ label, value }) => html`<div><dt>${safeText(label)}</dt><dd>${valueView(value)}</dd></div>`)}
   </dl>`;
+}
+
+/** On a telephone a touch opens the authenticator app. */
+function valueView(value: string): unknown {
+  return value.startsWith('otpauth://totp/') ? html`<a href=${value}>${safeText(value)}</a>` : textOf(value);
 }
 
 /** The table scrolls in itself, so that the page never does; with the keyboard too. */

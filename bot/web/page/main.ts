@@ -153,6 +153,11 @@ window.addEventListener('keydown', (event) => {
 });
 // Ages go on by themselves; only the rows in view are drawn, and of them only what has changed.
 setInterval(() => document.visibilityState === 'visible' && drawSoon(), secondMs);
+// A newer link in a page that stands on the sign-in page already changes only what is behind the `#`.
+window.addEventListener('hashchange', () => {
+  const code = takeCode();
+  if (code !== undefined) useCode(code);
+});
 draw();
 if (linkCode !== undefined) useCode(linkCode);
 else if (state.route.kind !== 'sign-in') live.start();

@@ -2,7 +2,6 @@ import { html, nothing, type TemplateResult } from 'lit-html';
 import { repeat } from 'lit-html/directives/repeat.js';
 import type { ReportView } from '../../../protocol/console-api.ts';
 import { countWords } from '../../conversation/machine-cards.ts';
-import { quoteWord } from '../../format-command.ts';
 import type { Problem } from '../wire.ts';
 import { textOf } from './card-text.ts';
 import type { Page } from './page.ts';
@@ -106,9 +105,8 @@ function withoutDrill({ summary: { machinesWithoutDrill: names } }: ReportView):
 }
 
 // ── how it can be proved ───────────────────────────────────────────────────────────────────────────────────
-function auditProof({ audit, machineName }: ReportView): TemplateResult {
+function auditProof({ audit }: ReportView): TemplateResult {
   const { headDigest, headNumber, isChainWhole } = audit;
-  const about = machineName === null ? '<vm>' : quoteWord(machineName);
   return html`
     <section class="report-proof" aria-labelledby="report-proof">
       <h2 id="report-proof">Audit trail at the moment of this report</h2>
@@ -123,8 +121,8 @@ function auditProof({ audit, machineName }: ReportView): TemplateResult {
         </div>
       </dl>
       <p>
-        To prove it later: <code>dr audit ${about} --csv</code> reads the trail again and checks the chain;
-        while it is whole and entry ${headNumber} still has this digest, nothing before this report was changed.
+        To prove it later: <code>dr audit ${headNumber} --csv</code> reads the whole trail again, checks the chain and shows this entry;
+        while the chain is whole and the entry still has this digest, nothing before this report was changed.
       </p>
     </section>
   `;
