@@ -16,7 +16,6 @@ import {
   goodCode,
   letExpire,
   type PersonName,
-  runCount,
   speaker,
 } from './approval-site.ts';
 
@@ -75,6 +74,8 @@ export const actionArbitrary: fc.Arbitrary<Action> = fc.oneof(
 
 type ModelApproval = {
   readonly id: string;
+  /** As its buttons have it. */
+  readonly digest: string;
   readonly by: PersonName;
   readonly reason: string;
   readonly world: string;
@@ -102,7 +103,7 @@ export async function playAgainstModel(
 ): Promise<void> {
   await site.resetPersons();
   const world: World = {
-    ...{ site, machine: await site.machine(), approvals: [], disabled: new Set() },
+    ...{ site, machine: await site.machineOfMany(), approvals: [], disabled: new Set() },
     ...{ approverRole: new Set(everyone), planVersion: 1, isFirstTier: false, runCount: 0 },
   };
   if (isFirstTier) await act(world, { kind: 'tag changes' });
@@ -124,15 +125,20 @@ async function compare(world: World, step: { readonly action: Action; readonly e
       `${where}: should be done ${expected.isDone}, was: ${expected.outcome.message}`,
     );
   }
-  for (const one of world.approvals.slice(-2)) {
-    const { state, runId } = await site.approval(one.id);
-    invariant(state === one.state, `${where}: ${one.id} should be ${one.state}, is ${state}`);
+  const newestTwo = world.approvals.slice(-2);
+  const seen = await site.look(
+    machine.id,
+    newestTwo.map(({ id }) => id),
+  );
+  for (const one of newestTwo) {
+    const is = seen.approvals.find(({ id }) => id === one.id);
+    invariant(is?.state === one.state, `${where}: ${one.id} should be ${one.state}, is ${is?.state}`);
     invariant(
-      (runId !== undefined) === ['executing', 'failed'].includes(one.state),
+      (is.runId !== null) === ['executing', 'failed'].includes(one.state),
       `${where}: a run only when approved`,
     );
   }
-  const count = await runCount(site.store, machine.id);
+  const count = seen.runCount;
   invariant(count === world.runCount, `${where}: there should be ${world.runCount} runs, there are ${count}`);
 }
 
@@ -200,7 +206,8 @@ async function request(world: World, action: Extract<Action, { kind: 'request' }
   }
   if (open?.state === 'pending') open.state = open.isLate ? 'expired' : 'superseded';
   invariant(outcome.kind === 'done', `a request that nothing is in the way of is taken: ${outcome.message}`);
-  const fresh = { id: outcome.approvalId, by: action.person, reason: action.reason, world: worldWords(world) };
+  const { digest } = await site.approval(outcome.approvalId);
+  const fresh = { id: outcome.approvalId, digest, by: action.person, reason: action.reason, world: worldWords(world) };
   world.approvals.push({
     ...fresh,
     needed: world.isFirstTier ? 2 : 1,
@@ -215,7 +222,7 @@ async function cast(world: World, action: Extract<Action, { kind: 'vote' }>): Pr
   const approval = newest(world, action.ago);
   if (approval === undefined) return undefined;
   const { site } = world;
-  const { digest } = await site.approval(approval.id);
+  const { digest } = approval;
   const outcome = await site.vote(action.person, approval.id, {
     decision: action.decision,
     via: action.via,

@@ -22,7 +22,9 @@ export type ApprovalSite = {
   /** Runs that were handed to the job engine. */
   readonly started: RunId[];
   /** A fresh machine with a fresh agent and point. */
-  machine(): Promise<{ readonly id: MachineId; readonly name: string }>;
+  machine(): Promise<SiteMachine>;
+  /** The same, of a host that it may share with others like it: many of them are cheap. */
+  machineOfMany(): Promise<SiteMachine>;
   request(person: string, machineId: MachineId, more?: Partial<FailoverOrder>): Promise<ApprovalOutcome>;
   vote(
     person: string,
@@ -30,11 +32,20 @@ export type ApprovalSite = {
     more?: Partial<VoteOrder> & { readonly via?: string },
   ): Promise<ApprovalOutcome>;
   approval(id: string): Promise<ApprovalRecord>;
+  /** What of approvals and runs there is, as the rows say: asked for at once, because the model does so after each action. */
+  look(
+    machineId: MachineId,
+    approvalIds: readonly string[],
+  ): Promise<{ readonly approvals: readonly ApprovalLook[]; readonly runCount: number }>;
   /** Everybody may approve and nobody is disabled. */
   resetPersons(): Promise<void>;
 };
 
+export type SiteMachine = { readonly id: MachineId; readonly name: string };
+export type ApprovalLook = { readonly id: string; readonly state: string; readonly runId: string | null };
+
 let machineCount = 0;
+const machinesAtOnceMax = 32;
 
 export async function approvalSite(store: Store, changes: Partial<ApprovalDeps> = {}): Promise<ApprovalSite> {
   const started: RunId[] = [];
@@ -57,15 +68,23 @@ export async function approvalSite(store: Store, changes: Partial<ApprovalDeps> 
     },
     ...changes,
   };
+  const spare: SiteMachine[] = [];
+  let atOnce = 1;
   const site: ApprovalSite = {
     ...{ store, deps, started },
     async machine() {
-      machineCount += 1;
-      const name = `vm-${machineCount}`;
-      const [machine] = await protectMachines(store, [name]);
+      const [machine] = await freshMachines(store, 1);
       invariant(machine, 'the machine was just protected');
-      await store.write((db) => makeFresh(db, machine.machineId));
-      return { id: machine.machineId, name };
+      return machine;
+    },
+    async machineOfMany() {
+      if (spare.length === 0) {
+        spare.push(...(await freshMachines(store, atOnce)));
+        atOnce = Math.min(machinesAtOnceMax, 2 * atOnce);
+      }
+      const machine = spare.pop();
+      invariant(machine, 'some were just protected');
+      return machine;
     },
     request: (person, machineId, more = {}) =>
       requestFailover(deps, {
@@ -90,10 +109,40 @@ export async function approvalSite(store: Store, changes: Partial<ApprovalDeps> 
       invariant(found, `approval ${id} is there`);
       return found;
     },
+    look: (machineId, approvalIds) => look(store, machineId, approvalIds),
     resetPersons: () => store.write(resetPersons),
   };
   await site.resetPersons();
   return site;
+}
+
+async function freshMachines(store: Store, count: number): Promise<SiteMachine[]> {
+  const names = Array.from({ length: count }, () => {
+    machineCount += 1;
+    return `vm-${machineCount}`;
+  });
+  const machines = await protectMachines(store, names);
+  await store.write(async (db) => {
+    for (const { machineId } of machines) await makeFresh(db, machineId);
+  });
+  return machines.map(({ machineId, name }) => ({ id: machineId, name }));
+}
+
+async function look(store: Store, machineId: MachineId, approvalIds: readonly string[]) {
+  const ids = sql.join(
+    approvalIds.map((id) => sql`${id}`),
+    sql`, `,
+  );
+  const some = approvalIds.length === 0 ? sql`false` : sql`id in (${ids})`;
+  const { rows } = await store.read((db) =>
+    db.execute<{ approvals: ApprovalLook[] | null; runs: number }>(sql`select
+      (select json_agg(json_build_object('id', id, 'state', state,
+        'runId', (select runs.id from runs where approval_id = approvals.id))) from approvals where ${some}) as approvals,
+      (select count(*)::int from runs where machine_id = ${machineId}) as runs`),
+  );
+  const [row] = rows;
+  invariant(row, 'a select without a table has one row');
+  return { approvals: row.approvals ?? [], runCount: row.runs };
 }
 
 export function speaker(person: string, via = 'certificate'): Speaker {
@@ -101,7 +150,10 @@ export function speaker(person: string, via = 'certificate'): Speaker {
 }
 
 async function resetPersons(db: Database): Promise<void> {
-  for (const name of everyone) {
+  const { rows } = await db.execute<{ name: string }>(sql`select name from persons where disabled_at is null
+    and (select json_agg(role || scope_kind) from grants where person = name)::text = '["approvereverything"]'`);
+  const asTheyShould = new Set(rows.map(({ name }) => name));
+  for (const name of everyone.filter((one) => !asTheyShould.has(one))) {
     await addPerson(db, name, 'the test');
     await setGrants(db, name, [{ role: 'approver', scope: { kind: 'everything' } }], 'the test');
     await setDisabled(db, name, false);
@@ -111,8 +163,9 @@ async function resetPersons(db: Database): Promise<void> {
 /** The machine is a guest that runs, and neither its agent nor its point ever gets old. */
 export async function makeFresh(db: Database, machineId: MachineId): Promise<void> {
   await db.execute(sql`update protected_machines set kind = 'qemu-guest' where id = ${machineId}`);
-  await db.execute(sql`update agents set last_seen_at = now() + interval '1 day'`);
-  await db.execute(sql`update recovery_points set taken_at = now() + interval '1 day'`);
+  await db.execute(sql`update agents set last_seen_at = now() + interval '1 day'
+    where id = (select agent_id from protected_machines where id = ${machineId})`);
+  await db.execute(sql`update recovery_points set taken_at = now() + interval '1 day' where machine_id = ${machineId}`);
 }
 
 /** Something in the world changes that the database's triggers would not let our own code do, e.g. time passes. */
