@@ -74,6 +74,8 @@ export async function runEngine(configFile: string): Promise<void> {
     settleApprovals: () => settleDueApprovals({ store, heartbeatEveryMs, ...approvals }),
     alerting: alertingOf({ config, installation, heartbeatEveryMs, nowMs, log }),
     foldSegmentsMin,
+    removeOldJobs: executor.removeOldJobs,
+    stateFolder: config.stateFolder,
     onTrouble: (error, duty) => log.warn(`${duty}: ${describeCauses(error)}`),
   });
   const versions = await versionsOf(installation, target);

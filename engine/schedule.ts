@@ -11,6 +11,7 @@ import { dueDrills } from './store/drills.ts';
 import { appendEvent, deleteOldEvents, hasEvent } from './store/events.ts';
 import { endOverduePauses, findMachine } from './store/machines.ts';
 import type { Store } from './store/open.ts';
+import { removeOldPictures } from './target/old-pictures.ts';
 
 export type ScheduleDeps = ExpiryDeps & {
   readonly vault: AuditAnchors;
@@ -18,6 +19,9 @@ export type ScheduleDeps = ExpiryDeps & {
   readonly workflow: Pick<Workflow, 'startCleanup'>;
   /** Ends approvals whose time is over, and begins those whose time has come. */
   readonly settleApprovals: () => Promise<void>;
+  /** What the job engine keeps of jobs that ended long ago. */
+  readonly removeOldJobs: () => Promise<unknown>;
+  readonly stateFolder: string;
   readonly alerting: Omit<AlertingDeps, 'store'>;
   /** Told when a duty fails; it is done again at its next time. */
   readonly onTrouble: (error: unknown, duty: string) => void;
@@ -72,6 +76,14 @@ function dutiesOf(deps: ScheduleDeps): Duty[] {
       name: 'audit anchor',
       when: '20 */10 * * * *',
       work: () => anchorAudit({ store: deps.store, auditAnchors: deps.vault, told }),
+    },
+    { name: 'old jobs', when: '0 41 * * * *', work: deps.removeOldJobs },
+    // Each engine has a folder of its own.
+    {
+      name: 'old pictures',
+      when: '0 47 * * * *',
+      work: () => removeOldPictures(deps.stateFolder, Date.now()),
+      isOnEveryEngine: true,
     },
     { name: 'old records', when: '0 17 * * * *', work: () => deleteOldRecords(deps.store) },
   ];

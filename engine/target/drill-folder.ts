@@ -49,7 +49,7 @@ function pathsIn(parent: string, place: { stateFolder: string; drillId: DrillId;
   const { stateFolder, drillId, runId } = place;
   const folder = path.join(parent, drillId);
   const socketFolder = shortSocketFolder(stateFolder, drillId);
-  const kept = path.join(stateFolder, 'pictures', runId);
+  const kept = path.join(picturesFolder(stateFolder), runId);
   return {
     folder,
     socketFolder,
@@ -68,6 +68,11 @@ function pathsIn(parent: string, place: { stateFolder: string; drillId: DrillId;
     keptPicture: `${kept}.png`,
     keptSerialLog: `${kept}.serial.log`,
   };
+}
+
+/** What is kept of drills and failovers when they are over. */
+export function picturesFolder(stateFolder: string): string {
+  return path.join(stateFolder, 'pictures');
 }
 
 function drillsFolder(stateFolder: string): string {

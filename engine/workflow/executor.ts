@@ -11,8 +11,9 @@ import { setFailover } from '../store/failovers.ts';
 import { openJobPool } from '../store/job-connections.ts';
 import { touchTopic } from '../store/messages.ts';
 import { openStore, type Store } from '../store/open.ts';
-import { activeRuns, finishRun, type RunRecord } from '../store/runs.ts';
+import { activeRuns, findRun, finishRun, type RunRecord } from '../store/runs.ts';
 import { deadNeighbours } from './executor-id.ts';
+import { removeOldJobs } from './old-jobs.ts';
 import { createPulse, type Pulse } from './pulse.ts';
 import type { StepDeps } from './run-context.ts';
 import { type Remember, runJob } from './run-job.ts';
@@ -34,6 +35,8 @@ export type Executor = {
   start(runId: RunId): Promise<void>;
   /** Looks for runs of dead engines now; it is done by itself every few beats. */
   adopt(): Promise<void>;
+  /** See old-jobs.ts. */
+  removeOldJobs(): Promise<number>;
   stop(): Promise<void>;
 };
 
@@ -64,6 +67,9 @@ export async function startExecutor(given: Omit<ExecutorDeps, 'stopping'>): Prom
   // From its first row on it must be heard: the launch takes seconds, and longer when it waits for another engine's.
   const duties = keepAlive({ ...deps, store, pulse }, async () => (isLaunched ? adopt() : undefined), stopping.signal);
   const start = async (runId: RunId) => {
+    // Its job may have been removed since (old-jobs.ts): what has ended is never done a second time.
+    const run = await store.read((db) => findRun(db, runId));
+    if (run !== undefined && run.state !== 'active') return;
     const handle = await DBOS.startWorkflow(job, { workflowID: runId })(runId);
     // The run's row tells people how it ended; an error here is our own, and adopt() ends the run for it.
     handle.getResult().catch((error: unknown) => log.error(`${runId}: ${describeCauses(error)}`));
@@ -81,6 +87,7 @@ export async function startExecutor(given: Omit<ExecutorDeps, 'stopping'>): Prom
   return {
     start,
     adopt,
+    removeOldJobs: () => removeOldJobs(store),
     async stop() {
       stopping.abort();
       await duties;

@@ -122,6 +122,8 @@ test('the schedule does its duties by itself, on one engine at a time, and stops
       },
     },
     settleApprovals: async () => undefined,
+    removeOldJobs: async () => undefined,
+    stateFolder: vault.folder,
     alerting: {
       engineName: 'engine-1',
       heartbeatEveryMs: 5000,

@@ -36,6 +36,10 @@ export type EngineProcess = {
   readonly executorId: string;
   /** Resolves with the answer, or with `died` when the process ended before it answered. */
   order(what: 'test-failover' | 'cleanup', machineName: string, idempotencyKey: string): Promise<EngineAnswer>;
+  /** How many it removed. */
+  removeOldJobs(): Promise<number>;
+  /** Hands a run to the job engine, whatever has become of it. */
+  start(runId: string): Promise<EngineAnswer>;
   /** From now on the process kills itself when it comes to this boundary. */
   killAt(boundary: string): void;
   readonly died: Promise<number | null>;
@@ -71,17 +75,20 @@ export async function startEngineProcess(settings: EngineSettings): Promise<Engi
     throw new Error(`the engine did not start (${first}): ${log.join('')}`);
   }
   let number = 0;
+  const ask = (words: object) => {
+    number += 1;
+    const { promise, resolve } = Promise.withResolvers<EngineAnswer>();
+    waiting.set(number, resolve);
+    child.send({ number, ...words }, (error) => {
+      if (error) resolve({ kind: 'died' });
+    });
+    return promise;
+  };
   return {
     ...{ child, log, died, executorId: first.executorId },
-    order(what, machineName, idempotencyKey) {
-      number += 1;
-      const { promise, resolve } = Promise.withResolvers<EngineAnswer>();
-      waiting.set(number, resolve);
-      child.send({ number, what, machineName, idempotencyKey }, (error) => {
-        if (error) resolve({ kind: 'died' });
-      });
-      return promise;
-    },
+    order: (what, machineName, idempotencyKey) => ask({ what, machineName, idempotencyKey }),
+    start: (runId) => ask({ what: 'start', runId }),
+    removeOldJobs: async () => Number((await ask({ what: 'remove-old-jobs' })).message),
     killAt(boundary) {
       child.send({ what: 'kill-at', boundary });
     },

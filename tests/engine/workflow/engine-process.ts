@@ -1,8 +1,10 @@
 import { z } from 'zod';
+import type { RunId } from '../../../domain/ids.ts';
 import { openStore } from '../../../engine/store/open.ts';
 import { startExecutor } from '../../../engine/workflow/executor.ts';
 import { newExecutorId } from '../../../engine/workflow/executor-id.ts';
 import { createJobs } from '../../../engine/workflow/jobs.ts';
+import { id } from '../../../protocol/api-fields.ts';
 import { recordedTarget } from './recorded-target.ts';
 import { recordedVault } from './recorded-vault.ts';
 
@@ -18,6 +20,8 @@ const settings = z
 
 const command = z.discriminatedUnion('what', [
   z.object({ what: z.literal('kill-at'), boundary: z.string() }),
+  z.object({ what: z.literal('remove-old-jobs'), number: z.number() }),
+  z.object({ what: z.literal('start'), number: z.number(), runId: id<RunId>('run') }),
   z.object({
     what: z.enum(['test-failover', 'cleanup']),
     number: z.number(),
@@ -25,7 +29,7 @@ const command = z.discriminatedUnion('what', [
     idempotencyKey: z.string(),
   }),
 ]);
-type Order = Exclude<z.infer<typeof command>, { what: 'kill-at' }>;
+type Order = Extract<z.infer<typeof command>, { machineName: string }>;
 let killAt: string | undefined;
 
 const store = await openStore({ connectionString: settings.connectionString, onTrouble: () => undefined });
@@ -47,10 +51,22 @@ const jobs = createJobs({ store, target, boundary, executor });
 process.on('message', (message) => {
   const order = command.parse(message);
   if (order.what === 'kill-at') killAt = order.boundary;
+  else if (order.what === 'remove-old-jobs') void removeOldJobs(order.number);
+  else if (order.what === 'start') void start(order);
   else void obey(order);
 });
 process.on('disconnect', () => process.exit(0));
 process.send?.({ kind: 'ready', executorId });
+
+async function start({ number, runId }: { readonly number: number; readonly runId: RunId }): Promise<void> {
+  await executor.start(runId);
+  process.send?.({ kind: 'answer', number, outcome: { kind: 'started' } });
+}
+
+async function removeOldJobs(number: number): Promise<void> {
+  const count = await executor.removeOldJobs();
+  process.send?.({ kind: 'answer', number, outcome: { kind: 'removed', message: String(count) } });
+}
 
 async function obey(order: Order): Promise<void> {
   const { machineName, idempotencyKey } = order;

@@ -1,3 +1,4 @@
+import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openDrillOf } from '../../../engine/store/drills.ts';
 import { listEvents } from '../../../engine/store/events.ts';
@@ -170,5 +171,63 @@ describe('a run whose plan this engine cannot read', () => {
       failure: expect.stringContaining('fault of Lifeboat'),
     });
     expect(await bench.run(engine, 'test-failover', machine)).toMatchObject({ state: 'succeeded' });
+  });
+});
+
+describe('what the job engine remembers', () => {
+  const jobs = async () =>
+    (
+      await bench.store.read((db) =>
+        db.execute<{ id: string; steps: number }>(sql`select workflow_uuid as id,
+          (select count(*)::int from dbos.operation_outputs o where o.workflow_uuid = w.workflow_uuid) as steps
+          from dbos.workflow_status w`),
+      )
+    ).rows;
+  /** It ended that much earlier. */
+  const age = (runId: string, days: number) =>
+    bench.store.read((db) =>
+      db.execute(
+        sql`update dbos.workflow_status set completed_at = completed_at - ${days}::bigint * 86400000 where workflow_uuid = ${runId}`,
+      ),
+    );
+
+  it('of jobs that ended more than a week ago is removed, with their steps; their runs stay, and are not begun anew', async () => {
+    await bench.store.read((db) =>
+      db.execute(sql`update dbos.workflow_status set completed_at = completed_at - 864000000`),
+    );
+    await engine.removeOldJobs();
+    expect(await jobs()).toEqual([]);
+    const machine = await bench.newMachine();
+    const old = await bench.run(engine, 'test-failover', machine);
+    const fresh = await bench.run(engine, 'cleanup', machine);
+    await expect.poll(async () => (await jobs()).length, { timeout: 20_000 }).toBe(2);
+    expect((await jobs()).every(({ steps }) => steps > 0)).toBe(true);
+    expect(await engine.removeOldJobs()).toBe(0);
+    await age(old.id, 8);
+    await age(fresh.id, 6);
+    await expect.poll(() => engine.removeOldJobs(), { timeout: 20_000 }).toBe(1);
+    expect((await jobs()).map(({ id }) => id)).toEqual([fresh.id]);
+    const orphans = await bench.store.read((db) =>
+      db.execute(sql`select 1 from dbos.operation_outputs where workflow_uuid = ${old.id}`),
+    );
+    expect(orphans.rows).toEqual([]);
+    expect(await endOfRun(bench.store, old.id)).toMatchObject({ state: 'succeeded', result: { verified: true } });
+    await engine.start(old.id);
+    expect((await jobs()).map(({ id }) => id)).toEqual([fresh.id]);
+  });
+
+  it('of a job whose run has not ended stays, however old it is', async () => {
+    const machine = await bench.newMachine();
+    const release = await holdCall(bench.folder, 'verifyBoot');
+    const { runId = '' } = await engine.order('test-failover', machine.name, 'held for a week');
+    await expect.poll(async () => (await jobs()).some(({ id }) => id === runId), { timeout: 20_000 }).toBe(true);
+    await bench.store.read((db) =>
+      db.execute(sql`update dbos.workflow_status set created_at = created_at - 864000000,
+        completed_at = created_at - 864000000 where workflow_uuid = ${runId}`),
+    );
+    expect(await engine.removeOldJobs()).toBe(0);
+    await release();
+    expect(await endOfRun(bench.store, runId)).toMatchObject({ state: 'succeeded' });
+    expect(await bench.run(engine, 'cleanup', machine)).toMatchObject({ state: 'succeeded' });
   });
 });
