@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import type { Page } from 'playwright-core';
+import { launchBrowser, type Theme } from '../fixtures/browser.ts';
 
-export type Theme = 'light' | 'dark';
 export type Pressed = {
   readonly type: string;
   readonly title: string;
@@ -31,18 +31,8 @@ export type CardBrowser = {
   readonly close: () => Promise<void>;
 };
 
-const flags = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
-
 export async function openCardBrowser(): Promise<CardBrowser> {
-  const browser: Browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: flags, timeout: 60_000 });
+  const browser = await launchBrowser();
   const page = await browser.newPage();
   page.setDefaultTimeout(15_000);
   await page.setContent('<!doctype html><html><body style="margin:0"><div id="card"></div></body></html>');

@@ -68,7 +68,11 @@ export type ConsoleSite = {
   readonly stop: () => Promise<void>;
 };
 
-type More = Partial<Pick<WebDeps, 'limits' | 'pauses' | 'page'>> & { readonly config?: Partial<WebConfig> };
+type More = Partial<Pick<WebDeps, 'limits' | 'pauses' | 'page'>> & {
+  readonly config?: Partial<WebConfig>;
+  /** A console whose guards are switched off. */
+  readonly start?: typeof startWeb;
+};
 
 /** The console with a real engine on a real database behind it. */
 export async function startConsoleSite(store: Store, more: More = {}): Promise<ConsoleSite> {
@@ -79,8 +83,8 @@ export async function startConsoleSite(store: Store, more: More = {}): Promise<C
   const client = createEngineClient(await connectionOf(api, enginePort), { timeoutMs: 10_000 });
   const log: string[] = [];
   const stopping = new AbortController();
-  const { config, ...deps } = more;
-  const web = await startWeb(
+  const { config, start = startWeb, ...deps } = more;
+  const web = await start(
     { listen: { host: '127.0.0.1', port: 0 }, ...config },
     {
       engine: client,

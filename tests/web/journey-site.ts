@@ -1,13 +1,14 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import type { Page } from 'playwright-core';
 import { makeGuestDisks } from '../../demo/guest/guest-disk.ts';
 import type { Layout } from '../../demo/layout.ts';
 import { staffWorkspace, type Telephone } from '../../demo/slack-conversation-people.ts';
 import { type SlackWorkspace, startSlackWorkspace } from '../../demo/slack-workspace/workspace.ts';
 import { mebibyte } from '../../domain/units.ts';
 import { type FaultSite, startFaultSite } from '../faults/demo-site.ts';
+import { launchBrowser, openPage, type WatchedPage } from '../fixtures/browser.ts';
 
 /** The demo site with its real bot, ana and ben in a Slack workspace, and browsers in which they open the console. */
 export type JourneySite = {
@@ -32,47 +33,29 @@ const guestDisks = [
 ] as const;
 
 export async function openJourneySite(): Promise<JourneySite> {
-  const [workspace, browser] = await Promise.all([startSlackWorkspace(), launch()]);
+  const [workspace, browser] = await Promise.all([startSlackWorkspace(), launchBrowser()]);
   const faults = await startFaultSite(makeSmallDisks);
   const { site, layout } = faults;
   const telephone = await staffWorkspace({ site, layout, signal: AbortSignal.timeout(patienceMs) }, workspace);
-  const pageFaults: string[] = [];
-  const contexts: BrowserContext[] = [];
+  const opened: WatchedPage[] = [];
   return {
     faults,
     workspace,
     telephone,
     consoleUrl: `https://127.0.0.1:${site.ports.console}`,
-    pageFaults: () => pageFaults,
+    pageFaults: () => opened.flatMap(({ faults }) => faults),
     async openBrowser(viewport = { width: 1280, height: 800 }) {
-      const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport });
-      contexts.push(context);
-      const page = await context.newPage();
-      page.setDefaultTimeout(patienceMs);
-      page.on('pageerror', (error) => pageFaults.push(error.message));
-      page.on('console', (message) => {
-        // That the engine is away, or a code is wrong, is said by the page, and by the browser as a failed load.
-        const isAnswer = message.text().startsWith('Failed to load resource');
-        if (message.type() === 'error' && !isAnswer) pageFaults.push(message.text());
-      });
-      page.on('dialog', (dialog) => {
-        pageFaults.push(`a dialog: ${dialog.message()}`);
-        void dialog.dismiss();
-      });
-      return page;
+      const watched = await openPage(browser, { ignoreHTTPSErrors: true, viewport });
+      watched.page.setDefaultTimeout(patienceMs);
+      opened.push(watched);
+      return watched.page;
     },
     async close() {
-      for (const context of contexts) await context.close();
       await browser.close();
       await faults.stop();
       await workspace.close();
     },
   };
-}
-
-function launch(): Promise<Browser> {
-  const flags = ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking'];
-  return chromium.launch({ executablePath: '/usr/bin/chromium', args: flags, timeout: 60_000 });
 }
 
 async function makeSmallDisks(layout: Layout): Promise<void> {

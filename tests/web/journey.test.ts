@@ -57,6 +57,9 @@ describe('the demo site, driven from a browser', () => {
     await other.goto(link);
     await other.getByText(/used already/).waitFor();
     expect(await other.getByRole('row').count()).toBe(0);
+    // The next link, opened where the last one was refused.
+    await other.goto(await linkOfAdmin(site));
+    await row(other, 'vm-7').waitFor();
     await other.context().close();
   });
 

@@ -1,4 +1,4 @@
-import type { MachineDetail } from '../../bot/web/wire.ts';
+import type { MachineDetail, Problem } from '../../bot/web/wire.ts';
 import { lagSamples } from '../../domain/lag-series.ts';
 import type { ApprovalView, LagSeries } from '../../protocol/chat-api.ts';
 import type { OverviewView, ReportView } from '../../protocol/console-api.ts';
@@ -6,7 +6,13 @@ import type { HostView, MachineView, PointView, RunView } from '../../protocol/c
 import type { AuditAnswer } from '../../protocol/people-api.ts';
 import { drillRun, machine, nowMs, openDrill, point, verifiedRun } from '../bot/recorded-answers.ts';
 import { pendingApproval } from '../teams/small-engine.ts';
-import type { Scene } from './machine-harness.ts';
+
+/** A site, and what is answered about one machine of it. */
+export type Scene = {
+  readonly site: OverviewView;
+  readonly detail: (name: string, sinceMs: number) => MachineDetail | Problem;
+  readonly report: (query: URLSearchParams) => ReportView | Problem;
+};
 
 const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;

@@ -1,7 +1,5 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { Locator } from 'playwright-core';
+import type { Browser, Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ApiAnswer } from '../../bot/api-call.ts';
 import type { Card } from '../../bot/card.ts';
@@ -12,48 +10,104 @@ import { runCard } from '../../bot/conversation/run-cards.ts';
 import type { EngineClient } from '../../bot/engine-client.ts';
 import type { FormAnswers } from '../../bot/form.ts';
 import { renderCard } from '../../bot/terminal/render-card.ts';
-import type { LineReply, Me } from '../../bot/web/wire.ts';
+import { bundlePage } from '../../bot/web/page-bundle.ts';
+import type { LineReply, Me, SiteParts } from '../../bot/web/wire.ts';
 import type { MachineId } from '../../domain/ids.ts';
 import type { AlertView, ApprovalView } from '../../protocol/chat-api.ts';
 import type { OverviewView } from '../../protocol/console-api.ts';
 import { drillRun, engineOf, machine, newest, nowMs, verifiedRun, worlds } from '../bot/recorded-answers.ts';
+import { launchBrowser, look, openPage, seriousFindings } from '../fixtures/browser.ts';
 import { allCards, type NamedCard } from '../teams/all-cards.ts';
 import { lagAlert, pendingApproval, smallEngine } from '../teams/small-engine.ts';
-import { type Harness, openHarness } from './conversation-harness.ts';
+import { foreignMarkup, hostileMarkup, placesOf, windowIntoState } from './page-checks.ts';
+import { alteredPage, type PageHarness, startPageHarness } from './page-harness.ts';
 
-/** Where the pictures go; LIFEBOAT_PAGE_PICTURES keeps them, to be looked at. */
-const kept = process.env.LIFEBOAT_PAGE_PICTURES;
+/** The conversation of the page in a real browser, before canned answers, at the time when those were given. */
 
-let harness: Harness;
+const me: Me = { name: 'ben', roles: ['approver'], hasAuthenticator: true, isOnCall: false };
+const pending: ApprovalView = { ...pendingApproval, requestedAtMs: nowMs - 60_000, expiresAtMs: nowMs + 1_700_000 };
+const alert: AlertView = { ...lagAlert, openedAtMs: nowMs - 240_000, changedAtMs: nowMs };
+
+let browser: Browser;
+let harness: PageHarness;
+let page: Page;
+let faults: readonly string[];
 let cards: readonly NamedCard[];
-let folder: string;
+let clockMs = nowMs;
 beforeAll(async () => {
-  folder = kept ?? (await mkdtemp(path.join(tmpdir(), 'lifeboat-page-')));
-  [harness, cards] = await Promise.all([openHarness(), allCards()]);
+  const bundle = await alteredPage(await bundlePage(), [windowIntoState]);
+  const start = { site: site(), me, bundle, nowMs: () => clockMs };
+  [harness, browser, cards] = await Promise.all([startPageHarness(start), launchBrowser(), allCards()]);
+  ({ page, faults } = await openPage(browser));
 });
 afterAll(async () => {
-  await harness.close();
-  if (kept === undefined) await rm(folder, { recursive: true });
+  await browser?.close();
+  await harness?.close();
 });
 
-const looks = [
-  { theme: 'light', widthPixels: 360 },
-  { theme: 'dark', widthPixels: 360 },
-] as const;
+function site(more: Partial<OverviewView> = {}): OverviewView {
+  return {
+    atMs: nowMs,
+    hosts: [],
+    machines: ['vm-7', 'vm-8', 'db-1'].map((name) => machine(name, { id: 'mch_ABCDEFGHJK' as MachineId })),
+    runs: [],
+    approvals: [pending],
+    alerts: [alert],
+    surfaces: [],
+    versions: { engine: '0.1.0', node: '24', postgres: '18', vault: 'directory', accelerator: 'tcg' },
+    eventNumber: 1,
+    ...more,
+  };
+}
+
+async function open(address: string, more: Partial<OverviewView> = {}, who: Me = me): Promise<void> {
+  harness.setSite(site(more));
+  harness.setMe(who);
+  harness.linesSent.length = 0;
+  clockMs = nowMs;
+  await page.clock.setFixedTime(clockMs);
+  await page.goto(`${harness.url}${address}`);
+  await page
+    .getByText(/^\s*live/)
+    .first()
+    .waitFor();
+}
+
+async function openChat(): Promise<void> {
+  const isShown = (await page.getByRole('log').count()) > 0;
+  if (!isShown) await page.getByRole('navigation', { name: 'Main' }).getByRole('button', { name: 'Chat' }).click();
+  await page.getByRole('log').waitFor();
+}
+
+/** Somebody looks at it later, and the site has moved on. */
+async function later(passedMs: number, parts: SiteParts = {}): Promise<void> {
+  clockMs += passedMs;
+  await page.clock.setFixedTime(clockMs);
+  harness.emit({ kind: 'change', atMs: clockMs, ...parts });
+  await page.getByText(`live · ${new Date(clockMs).toISOString().slice(11, 19)}Z`).waitFor();
+}
+
+/** Where somebody wants to look at them, pictures are kept there. */
+const kept = process.env.LIFEBOAT_PAGE_PICTURES;
+
+async function picture(name: string): Promise<void> {
+  if (kept !== undefined) await page.screenshot({ path: path.join(kept, `${name}.png`) });
+}
 
 /** What is drawn beyond the edge of the window, or cut off, in words. */
 const overflowScript = `(() => {
   const width = document.documentElement.clientWidth;
   const scrolls = (element) => element.closest('.card-table') !== null && !element.matches('.card-table');
+  const isHidden = (element) => element.closest('.visually-hidden, .skip-link') !== null;
   return [...document.querySelectorAll('#page *')].filter((element) => {
-    if (element.closest('.visually-hidden') !== null || scrolls(element)) return false;
+    if (isHidden(element) || scrolls(element)) return false;
     const box = element.getBoundingClientRect();
     return box.width > 0 && (box.right > width + 1 || box.left < -1);
   }).map((element) => element.className + ': ' + element.textContent.trim().slice(0, 60));
 })()`;
 
 /** The words of each card, without those of its buttons and pictures. */
-const wordsScript = `[...document.querySelectorAll('.case')].map((place) => {
+const wordsScript = `[...document.querySelectorAll('.talk-log .talk-card')].map((place) => {
   const words = [];
   const walk = (node) => {
     if (node.nodeType === Node.TEXT_NODE) words.push(node.data);
@@ -93,46 +147,38 @@ function makeOf(card: Card): string {
   return [...Object.keys(card), ...styles, card.table?.columns[0] === '' ? 'plain' : 'named'].join(' ');
 }
 
+/** The cards of one answer in the chat. */
+async function showCards(shown: readonly Card[]): Promise<void> {
+  harness.answers.line = async () => ({ kind: 'reply', cards: shown, files: [] });
+  await open('/alerts');
+  await openChat();
+  await sendTyped('all');
+  await eventually(() => page.locator('.talk-log .talk-card').count()).toBe(shown.length);
+}
+
 describe('cards', () => {
-  test.each(looks)('every card of the conversation is whole on a phone, $theme', async ({ theme, widthPixels }) => {
-    await harness.look(theme, widthPixels);
-    await harness.showCards(cards.map(({ card }) => card));
-    expect(await harness.page.evaluate(overflowScript)).toEqual([]);
-    await harness.showCards(kinds(cards));
-    expect(await harness.audit()).toEqual([]);
-    await harness.page.screenshot({ path: path.join(folder, `cards-${theme}.png`), fullPage: true });
+  test('every card of the conversation is whole on a phone', async () => {
+    await look(page, 'light', 360);
+    await showCards(cards.map(({ card }) => card));
+    expect(await page.evaluate(overflowScript)).toEqual([]);
   });
 
   test('a card says in the page what it says in the terminal', async () => {
-    await harness.showCards(cards.map(({ card }) => card));
-    const words = (await harness.page.evaluate(wordsScript)) as string[];
+    const words = (await page.evaluate(wordsScript)) as string[];
     for (const [index, { name, card }] of cards.entries()) {
       expect([name, words[index]]).toEqual([name, terminalWords(card)]);
     }
   });
+
+  test('axe finds nothing serious in any make of card, in both themes', async () => {
+    await showCards(kinds(cards));
+    expect(await seriousFindings(page, '.talk-log')).toEqual([]);
+    await picture('cards-light');
+    await look(page, 'dark', 360);
+    expect(await seriousFindings(page, '.talk-log', ['color-contrast'])).toEqual([]);
+    await picture('cards-dark');
+  });
 });
-
-const me: Me = { name: 'ben', roles: ['approver'], hasAuthenticator: true, isOnCall: false };
-const pending: ApprovalView = { ...pendingApproval, requestedAtMs: nowMs - 60_000, expiresAtMs: nowMs + 1_700_000 };
-const alert: AlertView = { ...lagAlert, openedAtMs: nowMs - 240_000, changedAtMs: nowMs };
-const hostile = '<img src=x onerror="window.harmed=1"><script>window.harmed=1</script>';
-
-function site(more: Partial<OverviewView> = {}): OverviewView {
-  return {
-    atMs: nowMs,
-    hosts: [],
-    machines: ['vm-7', 'vm-8', 'db-1'].map((name) => machine(name, { id: 'mch_ABCDEFGHJK' as MachineId })),
-    runs: [],
-    approvals: [pending],
-    alerts: [alert],
-    surfaces: [],
-    versions: { engine: '0.1.0', node: '24', postgres: '18', vault: 'directory', accelerator: 'tcg' },
-    eventNumber: 1,
-    ...more,
-  };
-}
-
-const scene = (address: string, more: Partial<OverviewView> = {}) => ({ path: address, me, nowMs, site: site(more) });
 
 /** The real conversation behind the page, over recorded answers of an engine. */
 function talksWith(engine: Pick<EngineClient, 'ask'>): void {
@@ -153,54 +199,55 @@ const eventually = <Seen>(look: () => Seen | Promise<Seen>) => expect.poll(look,
 const shows = (field: Locator, text: string) => eventually(() => field.inputValue()).toBe(text);
 
 async function settled(): Promise<void> {
-  await eventually(() => harness.page.locator('[aria-busy="true"]:not(.topic), .waiting').count()).toBe(0);
+  await eventually(() => page.locator('[aria-busy="true"]:not(.topic), .waiting').count()).toBe(0);
 }
 
 describe('the chat', () => {
   test('is driven by the keyboard alone: completion, history, and cards whose buttons send their lines', async () => {
     talksWith(well());
-    await harness.look('light', 1280);
-    await harness.open(scene('/'));
-    await harness.dispatch({ kind: 'talk-pane', pane: 'open' });
-    const input = harness.page.getByRole('combobox', { name: 'Command' });
+    await look(page, 'light', 1280);
+    await open('/');
+    await openChat();
+    const input = page.getByRole('combobox', { name: 'Command' });
     await input.focus();
-    await harness.page.keyboard.type('/dr stat');
-    await harness.page.keyboard.press('Tab');
-    await harness.page.keyboard.press('ArrowDown');
-    await harness.page.keyboard.press('ArrowDown');
+    await page.keyboard.type('/dr stat');
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('ArrowDown');
     await eventually(() => input.getAttribute('aria-activedescendant')).toBe('talk-choices-1');
-    await harness.page.keyboard.press('Enter');
+    await page.keyboard.press('Enter');
     await shows(input, '/dr status vm-8 ');
-    await harness.page.keyboard.press('Enter');
-    await harness.page.getByRole('log').getByRole('heading', { name: /vm-8/ }).waitFor();
-    await harness.page.keyboard.type('failovr vm-7 --test');
-    await harness.page.keyboard.press('Enter');
-    await harness.page.getByText('Not understood; nothing was done').waitFor();
+    await page.keyboard.press('Enter');
+    await page.getByRole('log').getByRole('heading', { name: /vm-8/ }).waitFor();
+    await page.keyboard.type('failovr vm-7 --test');
+    await page.keyboard.press('Enter');
+    await page.getByText('Not understood; nothing was done').waitFor();
     expect(harness.linesSent).toEqual(['status vm-8', 'failovr vm-7 --test']);
-    await harness.page.keyboard.press('ArrowUp');
-    await harness.page.keyboard.press('ArrowUp');
+    await page.keyboard.press('ArrowUp');
+    await page.keyboard.press('ArrowUp');
     await shows(input, 'status vm-8');
-    expect(await harness.audit()).toEqual([]);
-    await harness.page.screenshot({ path: path.join(folder, 'chat-1280.png') });
+    expect(await seriousFindings(page, '.talk')).toEqual([]);
+    await picture('chat-1280');
   });
 
   test('stays where the reader has scrolled to, and follows the end otherwise', async () => {
     talksWith(well());
-    await harness.open(scene('/'));
-    await harness.look('light', 360, 640);
-    await harness.dispatch({ kind: 'talk-pane', pane: 'open' });
+    await open('/');
+    await look(page, 'light', 360, 640);
+    await openChat();
     for (const line of ['status', 'points vm-7', 'help failover']) await sendTyped(line);
-    expect(await harness.page.evaluate(distanceToEnd)).toBeLessThan(2);
-    await harness.page.evaluate("document.querySelector('.talk-log').scrollTop = 0");
-    await harness.dispatch({
-      kind: 'talk-answered',
-      number: 999,
-      place: { kind: 'chat' },
-      answer: { kind: 'reply', cards: [noted], files: [] },
-    });
-    expect(await harness.page.evaluate("document.querySelector('.talk-log').scrollTop")).toBe(0);
-    expect(await harness.page.evaluate(overflowScript)).toEqual([]);
-    await harness.page.screenshot({ path: path.join(folder, 'chat-360.png') });
+    expect(await page.evaluate(distanceToEnd)).toBeLessThan(2);
+    const held = Promise.withResolvers<LineReply>();
+    harness.answers.line = () => held.promise;
+    await page.getByRole('combobox', { name: 'Command' }).fill('alerts');
+    await page.keyboard.press('Enter');
+    await page.locator('.waiting').waitFor();
+    await page.evaluate("document.querySelector('.talk-log').scrollTop = 0");
+    held.resolve({ kind: 'reply', cards: [noted], files: [] });
+    await page.getByRole('heading', { name: 'a note' }).waitFor();
+    expect(await page.evaluate("document.querySelector('.talk-log').scrollTop")).toBe(0);
+    expect(await page.evaluate(overflowScript)).toEqual([]);
+    await picture('chat-360');
   });
 
   test('a card that stands for something is replaced as that changes, until it has ended', async () => {
@@ -212,52 +259,50 @@ describe('the chat', () => {
       asked.push(topic);
       return { kind: 'card', card: runCard(now, nowMs), isFinal: now.state !== 'active' };
     };
-    await harness.look('light', 1280);
-    await harness.open(scene('/', { runs: [now] }));
-    await harness.dispatch({ kind: 'talk-pane', pane: 'open' });
+    await look(page, 'light', 1280);
+    await open('/', { runs: [now] });
+    await openChat();
     await sendTyped('failover vm-7 --test');
-    await harness.page.getByRole('progressbar').waitFor();
+    await page.getByRole('log').getByRole('progressbar').waitFor();
     now = verifiedRun;
-    await harness.dispatch(changed({ runs: [now] }));
-    await harness.page.evaluate('harness.later(2000)');
-    await harness.page.getByRole('button', { name: 'Show larger' }).waitFor();
-    await harness.page.evaluate('harness.later(60000)');
+    await later(2000, { runs: [now] });
+    await page.getByRole('button', { name: 'Show larger' }).waitFor();
+    await later(60_000);
     expect(asked).toEqual([`run:${run}`, `run:${run}`]);
   });
 
   test('what hosts and people wrote does no harm', async () => {
     const card: Card = {
-      title: hostile,
+      title: hostileMarkup,
       tone: 'bad',
       audience: 'asker',
-      text: [`\`${hostile}\``, '\u202eevil\u0000'],
-      fields: [{ label: hostile, value: hostile }],
-      progress: { percent: 5, label: hostile },
-      table: { columns: [hostile], rows: [[hostile]] },
-      sections: [{ title: hostile, rows: [[hostile, hostile]] }],
-      picture: { path: hostile, apiPath: '/v1/runs/../../x" onerror="window.harmed=1', altText: hostile },
-      link: { label: hostile, url: 'javascript:window.harmed=1' },
-      copyLine: hostile,
-      buttons: [{ label: hostile, line: hostile, style: 'default' }],
-      footer: hostile,
+      text: [`\`${hostileMarkup}\``, '\u202eevil\u0000'],
+      fields: [{ label: hostileMarkup, value: hostileMarkup }],
+      progress: { percent: 5, label: hostileMarkup },
+      table: { columns: [hostileMarkup], rows: [[hostileMarkup]] },
+      sections: [{ title: hostileMarkup, rows: [[hostileMarkup, hostileMarkup]] }],
+      picture: {
+        path: hostileMarkup,
+        apiPath: '/v1/runs/../../x" onerror="globalThis.harmed=1',
+        altText: hostileMarkup,
+      },
+      link: { label: hostileMarkup, url: 'javascript:globalThis.harmed=1' },
+      copyLine: hostileMarkup,
+      buttons: [{ label: hostileMarkup, line: hostileMarkup, style: 'default' }],
+      footer: hostileMarkup,
     };
     harness.answers.line = async () => ({
       kind: 'reply',
       cards: [card],
-      files: [{ name: hostile, type: 'text/html', base64: 'PGI+' }],
+      files: [{ name: hostileMarkup, type: 'text/html', base64: 'PGI+' }],
     });
-    await harness.open(
-      scene('/approvals', { approvals: [{ ...pending, reason: hostile, impact: [hostile], requestedBy: hostile }] }),
-    );
-    await harness.dispatch({ kind: 'talk-pane', pane: 'open' });
-    await sendTyped(hostile);
-    await harness.page.getByRole('log').getByRole('heading', { name: 'onerror' }).waitFor();
-    expect(
-      await harness.page.evaluate(
-        '[window.harmed, document.querySelectorAll(\'#page script, #page img, #page a[href^="javascript"]\').length]',
-      ),
-    ).toEqual([undefined, 0]);
-    expect(harness.faults).toEqual([]);
+    await open('/approvals', {
+      approvals: [{ ...pending, reason: hostileMarkup, impact: [hostileMarkup], requestedBy: hostileMarkup }],
+    });
+    await openChat();
+    await sendTyped(hostileMarkup);
+    await page.getByRole('log').getByRole('heading', { name: 'onerror' }).waitFor();
+    expect(await foreignMarkup(page)).toEqual([]);
   });
 });
 
@@ -266,14 +311,10 @@ const distanceToEnd = `(() => { const log = document.querySelector('.talk-log');
 
 async function sendTyped(line: string): Promise<void> {
   const before = harness.linesSent.length;
-  await harness.page.getByRole('combobox', { name: 'Command' }).fill(line);
-  await harness.page.keyboard.press('Enter');
+  await page.getByRole('combobox', { name: 'Command' }).fill(line);
+  await page.keyboard.press('Enter');
   await eventually(() => harness.linesSent.length).toBe(before + 1);
   await settled();
-}
-
-function changed(parts: Partial<OverviewView>) {
-  return { kind: 'live', event: { kind: 'change', atMs: nowMs, ...parts }, browserMs: nowMs };
 }
 
 describe('an approval', () => {
@@ -288,48 +329,46 @@ describe('an approval', () => {
       sent.push(answers);
       return reply(form, answers);
     };
-    await harness.look('light', 360, 740);
-    await harness.open(scene(`/approvals/${pending.id}`));
-    expect(await harness.audit()).toEqual([]);
-    expect(await harness.page.evaluate(overflowScript)).toEqual([]);
-    await harness.page.screenshot({ path: path.join(folder, 'approval-360.png') });
-    const approve = harness.page.getByRole('group', { name: 'Decide' }).getByRole('button', { name: 'Approve' });
+    await look(page, 'light', 360, 740);
+    await open(`/approvals/${pending.id}`);
+    expect(await seriousFindings(page)).toEqual([]);
+    expect(await page.evaluate(overflowScript)).toEqual([]);
+    await picture('approval-360');
+    const approve = page.getByRole('group', { name: 'Decide' }).getByRole('button', { name: 'Approve' });
     expect(await approve.boundingBox()).toMatchObject({ height: 52 });
     await approve.dblclick();
-    const code = harness.page.getByLabel('Six-digit code');
+    const code = page.getByLabel('Six-digit code');
     await code.waitFor();
     expect(harness.linesSent).toEqual([`approve ${pending.id} --rev 1 --digest ab12cd34`]);
-    await eventually(() => harness.page.evaluate('document.activeElement.name')).toBe('code');
-    await harness.page.keyboard.type('654321');
-    await harness.page.screenshot({ path: path.join(folder, 'approval-form-360.png') });
+    await eventually(() => page.evaluate('document.activeElement.name')).toBe('code');
+    await page.keyboard.type('654321');
+    await picture('approval-form-360');
     // The search finds it while it stands in its field.
-    expect(await nowhere('654321')).toBe(false);
-    await harness.page.keyboard.press('Enter');
-    await harness.page.getByText('That code is wrong').first().waitFor();
-    expect(await nowhere('654321')).toBe(true);
-    await harness.page.keyboard.type('123456');
-    await harness.page.keyboard.press('Enter');
-    await harness.page
+    expect(await placesOf(page, '654321')).toEqual(['fields']);
+    await page.keyboard.press('Enter');
+    await page.getByText('That code is wrong').first().waitFor();
+    expect(await placesOf(page, '654321')).toEqual([]);
+    await page.keyboard.type('123456');
+    await page.keyboard.press('Enter');
+    await page
       .getByRole('dialog')
       .getByRole('heading', { name: /approved by ben/ })
       .waitFor();
-    expect(await nowhere('123456')).toBe(true);
+    expect(await placesOf(page, '123456')).toEqual([]);
     expect(sent.map(({ code: typed }) => typed)).toEqual(['654321', '123456']);
-    await harness.dispatch(changed({ approvals: [engine.approval] }));
-    await harness.page.keyboard.press('Enter');
-    await harness.page.getByText('It is approved. There is nothing left to decide.').waitFor();
-    expect(await harness.page.getByRole('button', { name: 'Approve' }).count()).toBe(0);
+    await later(1000, { approvals: [engine.approval] });
+    await page.keyboard.press('Enter');
+    await page.getByText('It is approved. There is nothing left to decide.').waitFor();
+    expect(await page.getByRole('button', { name: 'Approve' }).count()).toBe(0);
   });
 
   test.each([
     ['ana', 'You asked for this, so another person decides', ['Withdraw']],
     ['carl', 'You are no approver for vm-7, so you can read this and not decide it', []],
   ])('%s reads it and cannot decide it, and is told why', async (name, words, buttons) => {
-    await harness.open({ ...scene(`/approvals/${pending.id}`), me: { ...me, name } });
-    await harness.page.getByText(words).waitFor();
-    expect(await harness.page.getByRole('group', { name: 'Decide' }).getByRole('button').allInnerTexts()).toEqual(
-      buttons,
-    );
+    await open(`/approvals/${pending.id}`, {}, { ...me, name });
+    await page.getByText(words).waitFor();
+    expect(await page.getByRole('group', { name: 'Decide' }).getByRole('button').allInnerTexts()).toEqual(buttons);
   });
 
   test('those that wait for me stand first', async () => {
@@ -340,14 +379,14 @@ describe('an approval', () => {
       state,
       eligible: ['zoe'],
     }));
-    await harness.look('dark', 1280);
-    await harness.open(scene('/approvals', { approvals: [...approvals, pending] }));
-    expect(await harness.page.getByRole('heading', { level: 2 }).allInnerTexts()).toEqual([
+    await look(page, 'dark', 1280);
+    await open('/approvals', { approvals: [...approvals, pending] });
+    expect(await page.getByRole('heading', { level: 2 }).allInnerTexts()).toEqual([
       'Waiting for you 1',
       'Open, for others to decide or running 1',
       'Ended in the last hour 1',
     ]);
-    expect(await harness.audit()).toEqual([]);
+    expect(await seriousFindings(page, 'main', ['color-contrast'])).toEqual([]);
   });
 });
 
@@ -357,25 +396,25 @@ describe('an action', () => {
       ask: async (call) => (call.kind === 'plannedFailover' ? planned(call.body.dryRun === true) : well().ask(call)),
     });
     harness.answers.card = async () => ({ kind: 'card', card: approvalCard(pending, nowMs), isFinal: false });
-    await harness.look('light', 360, 740);
-    await harness.open(scene('/'));
-    await harness.page.evaluate("harness.act('failover vm-7 --planned')");
-    const dialog = harness.page.getByRole('dialog', { name: 'Planned failover of vm-7' });
+    await look(page, 'light', 360, 740);
+    await open('/machines/vm-7');
+    await page.getByRole('button', { name: 'Planned failover…' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Planned failover of vm-7' });
     await dialog.getByText('dry run: it can be asked for').waitFor();
-    await eventually(() => harness.page.evaluate('document.activeElement.id')).toBe('sheet-reason');
-    await harness.page.keyboard.type('say "DC --now"');
+    await eventually(() => page.evaluate('document.activeElement.id')).toBe('sheet-reason');
+    await page.keyboard.type('say "DC --now"');
     await dialog.getByText(`/dr failover vm-7 --planned --reason 'say "DC --now"'`).waitFor();
-    expect(await harness.audit()).toEqual([]);
-    expect(await harness.page.evaluate(overflowScript)).toEqual([]);
-    await harness.page.screenshot({ path: path.join(folder, 'action-360.png') });
-    await dialog.getByRole('button', { name: 'Run' }).dblclick();
+    expect(await seriousFindings(page, 'dialog[open]')).toEqual([]);
+    expect(await page.evaluate(overflowScript)).toEqual([]);
+    await picture('action-360');
+    await dialog.getByRole('button', { name: 'Ask for approval' }).dblclick();
     await dialog.getByText('waits for approval').first().waitFor();
     expect(harness.linesSent).toEqual([
       'failover vm-7 --planned --dry-run',
       `failover vm-7 --planned --reason 'say "DC --now"'`,
     ]);
-    await harness.page.keyboard.press('Escape');
-    await eventually(() => harness.page.getByRole('dialog').count()).toBe(0);
+    await page.keyboard.press('Escape');
+    await eventually(() => page.getByRole('dialog').count()).toBe(0);
   });
 });
 
@@ -388,19 +427,19 @@ describe('alerts', () => {
       severity: 'warning',
       title: 'hv-1 is silent',
     } as const;
-    await harness.look('dark', 360, 900);
-    await harness.open(scene('/alerts', { alerts: [warning, alert] }));
-    expect(await harness.page.getByRole('heading', { level: 2 }).allInnerTexts()).toEqual(['Critical 1', 'Warning 1']);
-    expect(await harness.audit()).toEqual([]);
-    expect(await harness.page.evaluate(overflowScript)).toEqual([]);
-    await harness.page.screenshot({ path: path.join(folder, 'alerts-360.png') });
-    await harness.page.getByRole('button', { name: 'Ack', exact: true }).first().click();
-    await harness.page.locator('.alert-answer').getByRole('heading').waitFor();
-    await harness.page.getByRole('button', { name: 'Snooze' }).first().click();
-    await harness.page.getByRole('dialog', { name: 'Snooze' }).getByLabel('4h').check();
-    await harness.page.keyboard.press('Escape');
-    await harness.page.getByRole('button', { name: 'Mute' }).first().click();
-    await harness.page.getByRole('dialog', { name: /Mute/ }).getByLabel('Reason').waitFor();
+    await look(page, 'dark', 360, 900);
+    await open('/alerts', { alerts: [warning, alert] });
+    expect(await page.getByRole('heading', { level: 2 }).allInnerTexts()).toEqual(['Critical 1', 'Warning 1']);
+    expect(await seriousFindings(page, 'main')).toEqual([]);
+    expect(await page.evaluate(overflowScript)).toEqual([]);
+    await picture('alerts-360');
+    await page.getByRole('button', { name: 'Ack', exact: true }).first().click();
+    await page.locator('.alert-answer').getByRole('heading').waitFor();
+    await page.getByRole('button', { name: 'Snooze' }).first().click();
+    await page.getByRole('dialog', { name: 'Snooze' }).getByLabel('4h').check();
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Mute' }).first().click();
+    await page.getByRole('dialog', { name: /Mute/ }).getByLabel('Reason').waitFor();
     expect(harness.linesSent).toEqual([`ack ${alert.id}`, `snooze ${alert.id}`]);
   });
 });
@@ -408,38 +447,35 @@ describe('alerts', () => {
 describe('the palette', () => {
   test('opens with Ctrl-K, finds machines and verbs, runs lines, and remembers', async () => {
     talksWith(well());
-    await harness.look('light', 1280);
-    await harness.open(scene('/'));
-    await harness.page.keyboard.press('Control+k');
-    await harness.page.getByRole('dialog').waitFor();
-    await harness.page.keyboard.type('vm-8');
-    await harness.page.getByRole('option', { name: 'Test failover of vm-8' }).waitFor();
-    expect(await harness.audit()).toEqual([]);
-    await harness.page.screenshot({ path: path.join(folder, 'palette-1280.png') });
-    await harness.page.keyboard.press('Enter');
-    await eventually(async () => JSON.parse(await harness.state()).route).toEqual({ kind: 'machine', name: 'vm-8' });
-    await harness.page.keyboard.press('Control+k');
-    await eventually(() => harness.page.getByRole('option').first().innerText()).toContain('vm-8');
-    await harness.page.keyboard.type('status vm-7');
-    await harness.page.getByRole('option', { name: 'Run: status vm-7' }).waitFor();
-    await harness.page.keyboard.press('Enter');
-    await harness.page.getByRole('log').getByRole('heading', { name: /vm-7/ }).waitFor();
-    await harness.page.keyboard.press('Control+k');
-    await harness.page.getByRole('dialog').waitFor();
-    await harness.page.keyboard.press('Escape');
-    await eventually(() => harness.page.getByRole('dialog').count()).toBe(0);
+    await look(page, 'light', 1280);
+    await open('/');
+    await page.keyboard.press('Control+k');
+    await page.getByRole('dialog').waitFor();
+    await page.keyboard.type('vm-8');
+    await page.getByRole('option', { name: 'Test failover of vm-8' }).waitFor();
+    expect(await seriousFindings(page, 'dialog[open]')).toEqual([]);
+    await picture('palette-1280');
+    await page.keyboard.press('Enter');
+    await page.waitForURL('**/machines/vm-8');
+    await page.keyboard.press('Control+k');
+    await eventually(() => page.getByRole('option').first().innerText()).toContain('vm-8');
+    await page.keyboard.type('status vm-7');
+    await page.getByRole('option', { name: 'Run: status vm-7' }).waitFor();
+    await page.keyboard.press('Enter');
+    await page.getByRole('log').getByRole('heading', { name: /vm-7/ }).waitFor();
+    await page.keyboard.press('Control+k');
+    await page.getByRole('dialog').waitFor();
+    await page.keyboard.press('Escape');
+    await eventually(() => page.getByRole('dialog').count()).toBe(0);
     expect(harness.linesSent).toEqual(['status vm-7']);
   });
 });
 
-const ben = { surface: 'teams', tenant: 't', user: 'u', displayName: 'ben', kind: 'member', envelope: 'e' } as const;
+test('the page broke nothing and breached no policy in all of this', () => {
+  expect(faults).toEqual([]);
+});
 
-/** True when neither the state nor any field nor any text of the page holds the secret. */
-async function nowhere(secret: string): Promise<boolean> {
-  const fields = "[...document.querySelectorAll('input, textarea')].map((field) => field.value).join(' ')";
-  const drawn = await harness.page.evaluate(`document.documentElement.outerHTML + ${fields}`);
-  return !`${drawn} ${await harness.state()}`.includes(secret);
-}
+const ben = { surface: 'teams', tenant: 't', user: 'u', displayName: 'ben', kind: 'member', envelope: 'e' } as const;
 
 function planned(isDryRun: boolean): ApiAnswer {
   if (!isDryRun) return { kind: 'order', answer: { kind: 'approval', approval: pending, message: 'ben is asked.' } };

@@ -1,55 +1,44 @@
-import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { axeSource, type PageHarness, rightCode, startPageHarness } from './page-harness.ts';
+import {
+  launchBrowser,
+  look,
+  openPage,
+  seriousFindings,
+  sidewaysPixels,
+  type WatchedPage,
+} from '../fixtures/browser.ts';
+import { foreignMarkup, greens } from './page-checks.ts';
+import { type PageHarness, rightCode, startPageHarness } from './page-harness.ts';
 import { cannedApproval, cannedMachine, cannedSite, hostileText } from './page-site.ts';
 
 /** The console's frame and overview in a real browser, under the console's own security policy, with a canned server behind it. */
-const flags = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking'];
 const machineCount = 1000;
+/** Every state of a machine once or twice. */
+const fewMachines = 200;
 
 let browser: Browser;
 let harness: PageHarness;
-let context: BrowserContext;
+/** For all tests that leave nothing behind in their browser. */
+let usual: WatchedPage;
 let page: Page;
-/** Errors of the page, breaches of its policy, and dialogs that only foreign script would open. */
-let faults: string[];
 
 beforeAll(async () => {
-  [harness, browser] = await Promise.all([
-    startPageHarness({ machineCount }),
-    chromium.launch({ executablePath: '/usr/bin/chromium', args: flags, timeout: 60_000 }),
-  ]);
-}, 90_000);
+  const site = cannedSite(fewMachines, Date.now());
+  [harness, browser] = await Promise.all([startPageHarness({ site }), launchBrowser()]);
+  usual = await openPage(browser);
+});
 afterAll(async () => {
   await browser?.close();
   await harness?.close();
 });
-
-async function newPage(options: Parameters<Browser['newContext']>[0] = {}): Promise<void> {
-  context = await browser.newContext({ viewport: { width: 1280, height: 800 }, colorScheme: 'light', ...options });
-  page = await context.newPage();
-  page.setDefaultTimeout(20_000);
-  faults = [];
-  page.on('pageerror', (error) => faults.push(error.message));
-  page.on('dialog', (dialog) => {
-    faults.push(`a dialog opened: ${dialog.message()}`);
-    void dialog.dismiss();
-  });
-  page.on('console', (message) => {
-    const isNetwork = message.text().startsWith('Failed to load resource');
-    if (message.type() === 'error' && !isNetwork) faults.push(message.text());
-  });
-}
 beforeEach(async () => {
   harness.heal();
   harness.signIn();
-  harness.setSite(cannedSite(machineCount, Date.now()));
-  await newPage();
+  harness.setSite(cannedSite(fewMachines, Date.now()));
+  ({ page } = usual);
 });
-afterEach(async () => {
-  await context.close();
-  expect(faults).toEqual([]);
-});
+afterEach(() => expect(usual.faults.splice(0)).toEqual([]));
 
 async function open(path = '/'): Promise<void> {
   await page.goto(`${harness.url}${path}`);
@@ -63,22 +52,9 @@ const row = (name: string) => page.locator(`[role=row][data-key$="/${name}"]:not
 const names = () => page.locator('.row-machine .name').allTextContents();
 const count = () => page.locator('.filters-count').textContent();
 
-/** @param about a part of the page; looking at all of it takes seconds on a busy machine */
-async function seriousFindings(about = 'body'): Promise<string[]> {
-  // `evaluate` is the tester's hand, not the page's: its policy stays on.
-  await page.evaluate(await axeSource());
-  return page.evaluate(async (part) => {
-    type Finding = { id: string; impact: string; nodes: { target: string[] }[] };
-    type Axe = { run: (context: string, options: object) => Promise<{ violations: Finding[] }> };
-    const { axe } = globalThis as unknown as { axe: Axe };
-    const { violations } = await axe.run(part, { resultTypes: ['violations'] });
-    const grave = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-    return grave.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.join(' ')).join(', ')}`);
-  }, about);
-}
-
 describe('the tree', () => {
   test('sites hold hosts, hosts hold machines, and only those in view are drawn', async () => {
+    harness.setSite(cannedSite(machineCount, Date.now()));
     await open();
     const tree = page.locator('[role=treegrid]');
     expect(Number(await tree.getAttribute('aria-rowcount'))).toBeGreaterThan(machineCount);
@@ -151,7 +127,7 @@ describe('finding machines', () => {
     await open();
     await page.keyboard.press('/');
     await page.keyboard.type('payroll berlin');
-    await eventually(count).toMatch(/^\d+ of 1000 machines$/);
+    await eventually(count).toMatch(/^\d+ of 200 machines$/);
     await page.waitForURL('**/?q=payroll+berlin');
     const shared = page.url();
     const found = await names();
@@ -160,21 +136,21 @@ describe('finding machines', () => {
     await page.locator('[role=treegrid]').waitFor();
     expect(await names()).toEqual(found);
     await page.getByRole('button', { name: 'Clear' }).click();
-    await eventually(count).toBe('1000 machines');
+    await eventually(count).toBe('200 machines');
   });
 
   test('state, site, tag and order narrow the tree', async () => {
     await open();
     await page.getByLabel('State', { exact: true }).selectOption('replicating');
-    await eventually(count).toBe('20 of 1000 machines');
+    await eventually(count).toBe('4 of 200 machines');
     await page.getByLabel('State', { exact: true }).selectOption('drill-open');
-    await eventually(count).toBe('10 of 1000 machines');
+    await eventually(count).toBe('2 of 200 machines');
     await page.getByLabel('Site', { exact: true }).selectOption('cork');
     await page.getByLabel('State', { exact: true }).selectOption('all');
     await eventually(async () => page.locator('.row-site').count()).toBe(1);
     await page.getByLabel('Site', { exact: true }).selectOption('');
     await page.getByLabel('Tag', { exact: true }).selectOption(hostileText);
-    await eventually(count).toBe('10 of 1000 machines');
+    await eventually(count).toBe('2 of 200 machines');
     await page.waitForURL(/tag=%3Cimg/);
     await page.getByRole('button', { name: 'Clear' }).click();
     await page.getByLabel('Order', { exact: true }).selectOption('lag');
@@ -204,7 +180,7 @@ describe('what changes', () => {
 
   test('nothing is green or red when the engine does not answer, and a beat of the server alone does not end that', async () => {
     await open();
-    expect(await page.locator('.chip-good').count()).toBeGreaterThan(0);
+    expect(await greens(page)).not.toEqual([]);
     const atMs = Date.now() - 9000;
     harness.emit({ kind: 'stale', sinceMs: atMs, why: 'the engine does not answer' });
     harness.emit({ kind: 'beat', atMs: Date.now() });
@@ -217,7 +193,8 @@ describe('what changes', () => {
     expect(await chips.count()).toBe(await page.locator('.chip-unknown').count());
     expect(await chips.first().textContent()).toContain('unknown now');
     expect(await page.title()).toContain('stale');
-    expect(await page.locator('.lag-good, .lag-warning, .lag-bad').count()).toBe(0);
+    expect(await greens(page)).toEqual([]);
+    expect(await page.locator('.lag-warning, .lag-bad').count()).toBe(0);
     harness.emit({ kind: 'change', atMs: Date.now() });
     await eventually(() => page.locator('.chip-good').count()).toBeGreaterThan(0);
     expect(await page.locator('.strip-stale').count()).toBe(0);
@@ -295,28 +272,32 @@ describe('signing in', () => {
     await page.waitForURL('**/sign-in');
     await page.getByRole('heading', { name: 'Sign in' }).waitFor();
     expect(await page.locator('body').textContent()).not.toContain('vm-');
-    expect(await seriousFindings()).toEqual([]);
+    expect(await seriousFindings(page)).toEqual([]);
   });
 });
 
 describe('for everybody', () => {
-  test.each(['light', 'dark'] as const)('%s: axe finds nothing serious', async (colorScheme) => {
-    await page.emulateMedia({ colorScheme });
-    await page.setViewportSize({ width: 1280, height: 560 });
-    // Every state once: on a few machines as on a thousand.
+  test('axe finds nothing serious, live and stale, in both themes', async () => {
+    // Every state once, and not all of them twice: axe looks at each row.
     harness.setSite(cannedSite(100, Date.now()));
+    await look(page, 'light', 1280, 560);
     await open('/?site=berlin');
-    expect(await seriousFindings()).toEqual([]);
+    expect(await seriousFindings(page)).toEqual([]);
+    await look(page, 'dark', 1280, 560);
+    expect(await seriousFindings(page, 'body', ['color-contrast'])).toEqual([]);
     harness.emit({ kind: 'stale', sinceMs: Date.now(), why: 'the engine does not answer' });
     await page.locator('.strip-stale').waitFor();
-    expect(await seriousFindings('.strip, .needs, [data-index="2"]')).toEqual([]);
+    for (const theme of ['dark', 'light'] as const) {
+      await look(page, theme, 1280, 560);
+      expect(await seriousFindings(page, '.strip, .needs, [data-index="2"]', ['color-contrast'])).toEqual([]);
+    }
   });
 
   test('on a phone nothing scrolls sideways, rows are cards, and targets are large enough', async () => {
-    await context.close();
-    await newPage({ viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true });
+    const phone = await openPage(browser, { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true });
+    ({ page } = phone);
     await open();
-    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(360);
+    expect(await sidewaysPixels(page)).toBe(0);
     await page.locator('.tree-cards').waitFor();
     const small = await page.evaluate(() => {
       const targets = [...document.querySelectorAll('button, select, input, .navigation a, .badge, .row')];
@@ -326,7 +307,9 @@ describe('for everybody', () => {
         .map(({ name, box }) => `${name} ${box.height}`);
     });
     expect(small.filter((name) => !name.startsWith('row row-head'))).toEqual([]);
-    expect(await seriousFindings('.header, .strip, .navigation, .filters, [data-index="2"]')).toEqual([]);
+    expect(await seriousFindings(page, '.header, .strip, .navigation, .filters, [data-index="2"]')).toEqual([]);
+    await page.context().close();
+    expect(phone.faults).toEqual([]);
   });
 
   test('script in tags, reasons and messages is text and does nothing', async () => {
@@ -336,13 +319,15 @@ describe('for everybody', () => {
     expect(await page.locator('.health-why').first().textContent()).toContain(
       '<script>alert(document.cookie)</script>',
     );
-    expect(await page.locator('img').count()).toBe(0);
+    expect(await foreignMarkup(page)).toEqual([]);
     await page.goto(`${harness.url}/machines/${encodeURIComponent(hostileText)}`);
     await page.goto(`${harness.url}/${encodeURIComponent(hostileText)}`);
     expect(await page.locator('main').textContent()).toContain('There is no page at');
   });
 
   test('the theme is kept for the next time, and a browser that keeps nothing is no error', async () => {
+    const own = await openPage(browser);
+    ({ page } = own);
     await open();
     const button = page.getByRole('button', { name: /^Theme: / });
     await button.click();
@@ -359,5 +344,7 @@ describe('for everybody', () => {
     });
     await open();
     expect(await page.evaluate(() => document.documentElement.dataset.theme)).toBeUndefined();
+    await page.context().close();
+    expect(own.faults).toEqual([]);
   });
 });

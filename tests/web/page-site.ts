@@ -3,6 +3,7 @@ import { dayMs, gibibyte, hourMs, mebibyte, minuteMs, secondMs } from '../../dom
 import type { AlertView, ApprovalView } from '../../protocol/chat-api.ts';
 import type { OverviewView } from '../../protocol/console-api.ts';
 import type { HostView, MachineView, PointView, RunView } from '../../protocol/control-api.ts';
+import { pendingApproval } from '../teams/small-engine.ts';
 
 /** A whole site as the engine would tell of it, made up: three sites, every state, and people who write script into everything. */
 export const hostileText = '<img src=x onerror=alert(1)>';
@@ -225,36 +226,17 @@ function cannedRuns(nowMs: number): RunView[] {
 
 export function cannedApproval(number: number, nowMs: number): ApprovalView {
   return {
+    ...pendingApproval,
     id: `apr_${body(number)}` as ApprovalId,
     revision: 2,
     digest: 'ab'.repeat(32),
-    operation: 'planned-failover',
     machineNames: ['vm-12'],
-    state: 'pending',
     requestedBy: 'grace',
-    requestedVia: 'slack',
     reason: `DC power work ${hostileText}`,
     requestedAtMs: nowMs - 4 * minuteMs,
     expiresAtMs: nowMs + 26 * minuteMs,
-    neededCount: 1,
-    votes: [],
     eligible: ['ada', 'linus'],
-    impact: [
-      'vm-12 is shut down in order and starts at recovery-1; it stands still for about 2 min.',
-      'Nothing is lost.',
-    ],
-    checks: [
-      { name: 'replication', state: 'ok', detail: 'lag 8 s' },
-      { name: 'last drill', state: 'warning', detail: '31 days ago' },
-    ],
-    facts: [{ label: 'Newest point', value: '8 s ago' }],
-    isBreakGlass: false,
-    review: null,
-    decidedBy: null,
-    decidedAtMs: null,
-    decisionReason: null,
-    runId: null,
-    measured: null,
+    impact: ['vm-12 is shut down in order and starts at recovery-1; it stands still for about 2 min.'],
   };
 }
 

@@ -4,8 +4,8 @@ import { absoluteTime } from '../../conversation/time-words.ts';
 import { formatCommand } from '../../format-command.ts';
 import { openAction } from './action-sheet.ts';
 import { textOf } from './card-text.ts';
-import { icon } from './icons.ts';
 import type { Page } from './page.ts';
+import { chip } from './state-chip.ts';
 
 const entryCountMax = 50;
 
@@ -21,15 +21,15 @@ export function auditList(page: Page, audit: AuditAnswer, about: string): Templa
         All as CSV
       </button>
     </div>
-    ${chainWords(audit)}
+    ${chainWords(page, audit)}
     ${shown.length === 0 ? html`<p class="muted">No entries yet.</p>` : auditTable(page, shown)}
     ${newestFirst.length > shown.length ? html`<p class="small muted">The newest ${entryCountMax} of ${newestFirst.length}.</p>` : nothing}
   `;
 }
 
-function chainWords({ isChainWhole, headDigest, problem }: AuditAnswer): TemplateResult {
+function chainWords(page: Page, { isChainWhole, headDigest, problem }: AuditAnswer): TemplateResult {
   if (isChainWhole) {
-    return html`<p class="audit-chain"><span class="chip chip-good">${icon('good')}<span>The chain is whole</span></span>
+    return html`<p class="audit-chain">${chip(page, 'good', 'The chain is whole')}
       <span class="small muted">head <code>${headDigest.slice(0, 12)}</code></span></p>`;
   }
   return html`
