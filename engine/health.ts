@@ -1,11 +1,11 @@
-import { thresholdsOfPolicy } from '../domain/alert-threshold.ts';
+import { type AlertThresholds, thresholdsOfPolicy } from '../domain/alert-threshold.ts';
 import { lagMs } from '../domain/recovery-point.ts';
 import { type ReplicationHealth, replicationHealth } from '../domain/replication-health.ts';
 import { type AgentSilence, agentSilences } from './store/agents.ts';
 import { type Database, databaseNowMs } from './store/database.ts';
 import { listMachineBriefs, type MachineBrief } from './store/machine-briefs.ts';
-import { newestAvailablePoints, type PointBrief } from './store/points.ts';
-import { ownThresholds } from './store/thresholds.ts';
+import { newestAvailablePoint, newestAvailablePoints, type PointBrief } from './store/points.ts';
+import { ownThresholds, thresholdsOf } from './store/thresholds.ts';
 
 /** A machine with what follows from its newest point, its agent and the database's clock. */
 export type MachineWithHealth = {
@@ -27,19 +27,54 @@ export async function machinesWithHealth(db: Database, heartbeatEveryMs: number)
   return machines.map((machine) => {
     const newestPoint = newest.get(machine.id);
     const agent = machine.agentId === null ? undefined : agents.get(machine.agentId);
-    const lag = lagMs(newestPoint === undefined ? [] : [newestPoint], nowMs);
     const own = thresholds.get(machine.id) ?? thresholdsOfPolicy(machine.policy);
-    const health = replicationHealth({
-      protection: machine.protection,
-      replication: machine.replication,
-      lagMs: lag,
-      rpoThresholdMs: own.warnMs,
-      criticalLagMs: own.criticalMs,
-      agentSilentMs: agent?.silentMs,
-      heartbeatEveryMs,
-      resyncRequired: machine.resyncRequired ?? undefined,
-      failing: machine.report?.activity.kind === 'failing' ? machine.report.activity.message : undefined,
-    });
-    return { machine, newestPoint, lagMs: lag, agent, health };
+    return {
+      machine,
+      newestPoint,
+      agent,
+      ...healthFrom(machine, { newestPoint, agent, own, nowMs, heartbeatEveryMs }),
+    };
   });
+}
+
+/** The same of one machine, however many others there are: votes are counted under a lock. */
+export async function machineWithHealth<Machine extends HealthMachine>(
+  db: Database,
+  machine: Machine,
+  heartbeatEveryMs: number,
+) {
+  const newestPoint = await newestAvailablePoint(db, machine.id);
+  const agent = machine.agentId === null ? undefined : (await agentSilences(db, machine.agentId))[0];
+  const own = await thresholdsOf(db, machine);
+  const nowMs = await databaseNowMs(db);
+  return { machine, newestPoint, agent, ...healthFrom(machine, { newestPoint, agent, own, nowMs, heartbeatEveryMs }) };
+}
+
+type HealthMachine = Pick<
+  MachineWithHealth['machine'],
+  'id' | 'agentId' | 'policy' | 'protection' | 'replication' | 'resyncRequired' | 'report'
+>;
+
+function healthFrom(
+  machine: HealthMachine,
+  found: Pick<MachineWithHealth, 'newestPoint' | 'agent'> & {
+    readonly own: AlertThresholds;
+    readonly nowMs: number;
+    readonly heartbeatEveryMs: number;
+  },
+): Pick<MachineWithHealth, 'lagMs' | 'health'> {
+  const { newestPoint, agent, own, nowMs, heartbeatEveryMs } = found;
+  const lag = lagMs(newestPoint === undefined ? [] : [newestPoint], nowMs);
+  const health = replicationHealth({
+    protection: machine.protection,
+    replication: machine.replication,
+    lagMs: lag,
+    rpoThresholdMs: own.warnMs,
+    criticalLagMs: own.criticalMs,
+    agentSilentMs: agent?.silentMs,
+    heartbeatEveryMs,
+    resyncRequired: machine.resyncRequired ?? undefined,
+    failing: machine.report?.activity.kind === 'failing' ? machine.report.activity.message : undefined,
+  });
+  return { lagMs: lag, health };
 }

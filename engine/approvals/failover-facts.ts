@@ -1,7 +1,7 @@
 import { OutageError } from '../../domain/outage.ts';
 import type { FailoverTarget, PlannedFailoverFacts } from '../../domain/planned-failover.ts';
-import { machinesWithHealth } from '../health.ts';
-import { listGuests } from '../store/agents.ts';
+import { machineWithHealth } from '../health.ts';
+import { findGuest } from '../store/agents.ts';
 import type { Database } from '../store/database.ts';
 import { openDrillOf } from '../store/drills.ts';
 import type { MachineRecord } from '../store/machines.ts';
@@ -32,22 +32,22 @@ export async function failoverFacts(
   const { agentId, name, report } = machine;
   const drill = await openDrillOf(db, machine.id);
   const run = await activeRunOf(db, machine.id);
-  const guest = (await listGuests(db)).find((one) => one.agentId === agentId && one.name === name);
-  const now = (await machinesWithHealth(db, around.heartbeatEveryMs)).find((one) => one.machine.id === machine.id);
+  const guest = agentId === null ? undefined : await findGuest(db, agentId, name);
+  const now = await machineWithHealth(db, machine, around.heartbeatEveryMs);
   return {
     machine: {
       ...machine,
       drill: drill === undefined ? { kind: 'none' } : { kind: 'open', pointTakenAtMs: drill.point.takenAtMs },
       disks: machine.disks.map(({ id, key, sizeBytes }) => ({ diskId: id, key, sizeBytes })),
     },
-    hostName: now?.agent?.hostName ?? guest?.hostName,
-    agentSilentMs: now?.agent?.silentMs,
+    hostName: now.agent?.hostName ?? guest?.hostName,
+    agentSilentMs: now.agent?.silentMs,
     heartbeatEveryMs: around.heartbeatEveryMs,
     guest,
     activity: report === null ? undefined : { kind: report.activity.kind, queuedBytes: report.spoolBytes },
-    health: now?.health ?? { kind: 'unknown', message: 'Nothing is known of its replication.' },
-    newestPoint: now?.newestPoint,
-    lagMs: now?.lagMs,
+    health: now.health,
+    newestPoint: now.newestPoint,
+    lagMs: now.lagMs,
     activeRun: run && { id: run.id, kind: run.kind, requestedBy: run.requestedBy },
     target: around.target,
   };

@@ -126,12 +126,21 @@ export async function listGuestBriefs(db: Database): Promise<GuestBrief[]> {
 }
 
 /** All guests of all hosts whose agent is not revoked, by name. */
-export async function listGuests(db: Database): Promise<GuestRecord[]> {
+export function listGuests(db: Database): Promise<GuestRecord[]> {
+  return guestsWhere(db, undefined);
+}
+
+/** One guest of one host, when its agent reports it. */
+export async function findGuest(db: Database, agentId: AgentId, name: string): Promise<GuestRecord | undefined> {
+  return (await guestsWhere(db, and(eq(guests.agentId, agentId), eq(guests.name, name))))[0];
+}
+
+async function guestsWhere(db: Database, condition: ReturnType<typeof and>): Promise<GuestRecord[]> {
   const rows = await db
     .select({ guest: guests, hostName: agents.hostName })
     .from(guests)
     .innerJoin(agents, eq(guests.agentId, agents.id))
-    .where(isNull(agents.revokedAt))
+    .where(and(isNull(agents.revokedAt), condition))
     .orderBy(asc(guests.name), asc(agents.hostName));
   return rows.map(({ guest, hostName }) => ({
     agentId: idOf('agent', guest.agentId),
@@ -166,8 +175,8 @@ export type AgentSilence = {
   readonly silentMs: number | undefined;
 };
 
-/** How long each agent has been silent. */
-export async function agentSilences(db: Database): Promise<AgentSilence[]> {
+/** How long each agent has been silent, or only one. */
+export async function agentSilences(db: Database, only?: AgentId): Promise<AgentSilence[]> {
   const rows = await db
     .select({
       id: agents.id,
@@ -175,7 +184,7 @@ export async function agentSilences(db: Database): Promise<AgentSilence[]> {
       silentMs: sql<string | null>`(extract(epoch from now() - ${agents.lastSeenAt}) * 1000)::bigint`,
     })
     .from(agents)
-    .where(isNull(agents.revokedAt));
+    .where(and(isNull(agents.revokedAt), only === undefined ? undefined : eq(agents.id, only)));
   return rows.map((row) => ({
     agentId: idOf('agent', row.id),
     hostName: row.hostName,
