@@ -80,9 +80,7 @@ type World = {
   planVersion: number;
   isFirstTier: boolean;
   readonly isOwnVoteGood: boolean;
-  last:
-    | { readonly again: () => Promise<Heard>; readonly status: number; readonly who: Three; readonly way: Way }
-    | undefined;
+  last: { readonly again: () => Promise<Heard>; readonly status: number; readonly mayTry: () => boolean } | undefined;
 };
 
 /**
@@ -137,9 +135,11 @@ type Outcome = { readonly heard: Heard; readonly isDone: boolean } | undefined;
 const newest = (world: World, ago = 0) => world.requests.at(-1 - ago);
 const worldWords = (world: World) => `${world.planVersion} ${world.isFirstTier}`;
 const mayDecide = (world: World, name: Three) => world.approvers.has(name) && !world.disabled.has(name);
-/** Whoever is disabled, or not linked, comes nowhere; a viewer may order nothing. */
-const mayOrder = (world: World, name: Three, by: Way) =>
-  mayDecide(world, name) && !(by === 'slack' && world.unlinked.has(name));
+/** Whoever is disabled, or not linked, comes nowhere. */
+const isHeard = (world: World, name: Three, by: Way) =>
+  !world.disabled.has(name) && !(by === 'slack' && world.unlinked.has(name));
+/** A viewer may ask for nothing. They may try to decide, and are refused with the request before us. */
+const mayOrder = (world: World, name: Three, by: Way) => isHeard(world, name, by) && mayDecide(world, name);
 
 async function play(world: World, move: Move): Promise<Outcome> {
   switch (move.kind) {
@@ -195,10 +195,10 @@ async function changeWorld(world: World, move: Exclude<Move, { kind: 'ask' | 'vo
 }
 
 /** Sends an order, and keeps it, so that it can be sent again. */
-async function send(world: World, who: Three, by: Way, order: (key: string) => Promise<Heard>): Promise<Heard> {
+async function send(world: World, mayTry: () => boolean, order: (key: string) => Promise<Heard>): Promise<Heard> {
   const key = crypto.randomUUID();
   const heard = await order(key);
-  world.last = { again: () => order(key), status: heard.status, who, way: by };
+  world.last = { again: () => order(key), status: heard.status, mayTry };
   return heard;
 }
 
@@ -207,8 +207,9 @@ async function ask(world: World, move: Extract<Move, { kind: 'ask' }>): Promise<
   const voice = (await site.person(move.person))[move.way];
   const open = newest(world);
   const body = { machine: machine.name, reason: move.reason };
-  const heard = await send(world, move.person, move.way, (key) => voice.post(chatRoutes.plannedFailover, body, key));
-  if (!mayOrder(world, move.person, move.way) || open?.state === 'executing') return { heard, isDone: false };
+  const mayAsk = () => mayOrder(world, move.person, move.way);
+  const heard = await send(world, mayAsk, (key) => voice.post(chatRoutes.plannedFailover, body, key));
+  if (!mayAsk() || open?.state === 'executing') return { heard, isDone: false };
   if (open?.state === 'pending' && !open.isLate && open.world === worldWords(world)) {
     if (open.by === move.person && open.reason === move.reason) return { heard, isDone: true };
     if (open.by !== move.person) return { heard, isDone: false };
@@ -230,10 +231,11 @@ async function vote(world: World, move: Extract<Move, { kind: 'vote' }>): Promis
   const shown = move.button === 'seen' ? request.shown : { ...request.shown, digest: 'ffffffff' };
   const code = move.code === 'right' ? voter.code() : '000000';
   const voice = voter[move.way];
-  const heard = await send(world, move.person, move.way, (key) =>
+  const mayTry = () => isHeard(world, move.person, move.way);
+  const heard = await send(world, mayTry, (key) =>
     move.decision === 'approve' ? voice.approve(shown, { code }, key) : voice.reject(shown, {}, key),
   );
-  const isDone = mayOrder(world, move.person, move.way) && predictVote(world, request, move);
+  const isDone = mayTry() && predictVote(world, request, move);
   return { heard, isDone };
 }
 
@@ -242,6 +244,7 @@ function predictVote(world: World, request: Request, move: Extract<Move, { kind:
   const { person: voter } = move;
   if (request.state !== 'pending') return false;
   if (request.isLate) return end(request, 'expired');
+  if (!world.approvers.has(voter)) return false;
   if ((voter === request.by && !world.isOwnVoteGood) || move.button === 'forged') return false;
   if (move.decision === 'reject') {
     request.state = 'rejected';
@@ -266,8 +269,9 @@ async function withdraw(world: World, move: Extract<Move, { kind: 'withdraw' }>)
   if (request === undefined) return undefined;
   const voice = (await world.site.person(move.person))[move.way];
   const body = { approval: request.shown.id };
-  const heard = await send(world, move.person, move.way, (key) => voice.post(chatRoutes.withdraw, body, key));
-  const isDone = mayOrder(world, move.person, move.way) && request.by === move.person && request.state === 'pending';
+  const mayWithdraw = () => mayOrder(world, move.person, move.way);
+  const heard = await send(world, mayWithdraw, (key) => voice.post(chatRoutes.withdraw, body, key));
+  const isDone = mayWithdraw() && request.by === move.person && request.state === 'pending';
   if (isDone) request.state = 'withdrawn';
   return { heard, isDone };
 }
@@ -277,7 +281,7 @@ async function again(world: World): Promise<Outcome> {
   const { last } = world;
   if (last === undefined) return undefined;
   const heard = await last.again();
-  const isRefusedNow = !mayOrder(world, last.who, last.way);
+  const isRefusedNow = !last.mayTry();
   // What was denied at the door was never begun: the same key may be used when the door is open again.
   if (last.status === 403 && !isRefusedNow) return undefined;
   return { heard, isDone: !isRefusedNow && last.status === 200 };
