@@ -21,15 +21,13 @@ import { foreignMarkup, greens, hostileMarkup } from './page-checks.ts';
 import { harnessMe, type PageHarness, startPageHarness } from './page-harness.ts';
 
 /** The page of a machine and the report in a real browser, before canned answers, at the time when those were given. */
-/** Where the pictures go when somebody wants to look at them. */
-const kept = process.env.LIFEBOAT_PAGE_PICTURES;
 let folder: string;
 let browser: Browser;
 let harness: PageHarness;
 let page: Page;
 let faults: readonly string[];
 beforeAll(async () => {
-  folder = kept ?? (await mkdtemp(path.join(tmpdir(), 'lifeboat-machine-page-')));
+  folder = await mkdtemp(path.join(tmpdir(), 'lifeboat-machine-page-'));
   const start = { site: enabled.site, me: { ...harnessMe, name: 'ana' }, nowMs: () => nowMs };
   [harness, browser] = await Promise.all([startPageHarness(start), launchBrowser()]);
   ({ page, faults } = await openPage(browser));
@@ -38,7 +36,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await browser?.close();
   await harness?.close();
-  if (kept === undefined) await rm(folder, { recursive: true });
+  await rm(folder, { recursive: true });
 });
 
 const pointId = (index: number) => `rp_${idBody(index + 1)}`;
@@ -375,23 +373,6 @@ describe('for everybody', () => {
     await openMachine();
     expect(await page.evaluate('window.shift')).toBeLessThan(0.02);
   });
-
-  test.runIf(kept)('pictures are kept, at 360, 1280 and 2560 pixels and in both themes', async () => {
-    await openMachine();
-    await page.locator('.run-head').first().click();
-    await pictures('machine');
-    await openReport(enabled);
-    await pictures('report');
-  });
-
-  async function pictures(name: string): Promise<void> {
-    for (const width of [360, 1280, 2560]) {
-      for (const theme of ['light', 'dark'] as const) {
-        await look(page, theme, width, width === 360 ? 780 : 1000);
-        await page.screenshot({ path: path.join(folder, `${name}-${width}-${theme}.png`) });
-      }
-    }
-  }
 });
 
 describe('what strangers wrote', () => {
