@@ -38,6 +38,9 @@ const poolSizeMax = 10;
 const turnLimits: TurnLimits = { atOnceMax: poolSizeMax, waitingMax: 2000, waitMsMax: minuteMs };
 /** Locks have their own few connections: work under a lock can then never wait for itself. */
 const lockPoolSizeMax = 4;
+/** A holder that is frozen says nothing, and Postgres ends its session: nobody may wait for it for ever. It is taken for dead by then. */
+const lockSilenceMs = 10_000;
+const lockPingMs = 2000;
 const connectTimeoutMs = 5000;
 const statementTimeoutMs = 30_000;
 
@@ -151,6 +154,7 @@ async function checkServer(client: PoolClient, description: string): Promise<str
 async function withLock<T>(pool: Pool, name: string, work: () => Promise<T>): Promise<T | 'not-free'> {
   const client = await pool.connect();
   let broken: Error | undefined;
+  let ping: NodeJS.Timeout | undefined;
   client.on('error', (error: Error) => {
     broken = error;
   });
@@ -160,8 +164,12 @@ async function withLock<T>(pool: Pool, name: string, work: () => Promise<T>): Pr
       [name],
     );
     if (rows[0]?.taken !== true) return 'not-free';
+    await client.query(`set idle_session_timeout = ${lockSilenceMs}`);
+    // That it broke is said by its `error` event, above.
+    ping = setInterval(() => client.query('select').catch(() => undefined), lockPingMs);
     return await work();
   } finally {
+    clearInterval(ping);
     // A closed connection gives the lock back in every case, also when the statement that would do it cannot be sent.
     client.release(broken ?? true);
   }
