@@ -23,7 +23,8 @@ export type Store = {
   write<T>(work: (db: Database) => Promise<T>): Promise<T>;
   /**
    * Does the work only when no other engine does work of this name now; `not-free` when one does.
-   * The lock goes with the connection, so that a dead engine gives it back at once.
+   * The lock goes with the connection: a dead engine gives it back at once, a frozen one after 10 s. It may then wake up beside the
+   * next one, so the work must bear that, as it bears being cut off.
    */
   alone<T>(name: string, work: () => Promise<T>): Promise<T | 'not-free'>;
   nowMs(): Promise<number>;

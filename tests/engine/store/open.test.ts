@@ -1,3 +1,6 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import path from 'node:path';
 import { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { OutageError } from '../../../domain/outage.ts';
@@ -94,6 +97,25 @@ test('work under a name is done by one engine at a time, and a failure gives the
   await expect(one.alone('duty', () => Promise.reject(new Error('broken')))).rejects.toThrow('broken');
   expect(await two.alone('duty', async () => 'done')).toBe('done');
   await Promise.all([one.close(), two.close()]);
+});
+
+test('a frozen engine loses the name that it holds, and one that works keeps it as long as it likes', async () => {
+  const connectionString = await postgres.freshDatabase();
+  const store = await openStore({ connectionString });
+  const program = path.join(import.meta.dirname, 'lock-holder.ts');
+  const holders = ['frozen', 'working'].map((name) => fork(program, [connectionString, name]));
+  try {
+    await Promise.all(holders.map((holder) => once(holder, 'message')));
+    holders[0]?.kill('SIGSTOP');
+    const take = (name: string) => store.alone(name, async () => 'taken');
+    expect(await take('frozen')).toBe('not-free');
+    await expect.poll(() => take('frozen'), { timeout: 40_000, interval: 200 }).toBe('taken');
+    // As long without a statement of its work as the frozen one: only that it says something tells them apart.
+    expect(await take('working')).toBe('not-free');
+  } finally {
+    for (const holder of holders) holder.kill('SIGKILL');
+    await store.close();
+  }
 });
 
 test('a killed postmaster is an outage, what was committed is there after a restart, and the same store goes on', async () => {
