@@ -24,8 +24,8 @@ export type PointRecord = RecoveryPoint & {
   readonly manifest: PointManifest | null;
   readonly manifestDigest: string | null;
   readonly announcedAtMs: number;
-  /** 0 also for one that was found again in the vault alone. */
-  readonly changedBytes: number;
+  /** Unknown for one that was found again in the vault alone: only its agent knew. */
+  readonly changedBytes?: number | undefined;
 };
 
 /** What a point is made of when an agent announces it. */
@@ -159,7 +159,7 @@ export async function markDamaged(db: Database, id: RecoveryPointId, damage: str
 export async function adoptPoint(db: Database, manifest: PointManifest, digest: string): Promise<boolean> {
   const { number, machineId, epoch, kind, takenAtMs, reason, hardware, disks } = manifest;
   const sealed = { state: 'sealed', number, manifest, manifestDigest: digest };
-  const unknown = { captureId: crypto.randomUUID(), pauseMs: 0, changedBytes: 0 };
+  const unknown = { captureId: crypto.randomUUID(), pauseMs: 0, changedBytes: null };
   const adopted = await db
     .insert(recoveryPoints)
     .values({
@@ -270,7 +270,7 @@ function pointOf(row: typeof recoveryPoints.$inferSelect): PointRecord {
     state: rowSchemas.pointState.parse(row.state),
     takenAtMs: row.takenAt.getTime(),
     announcedAtMs: row.announcedAt.getTime(),
-    changedBytes: row.changedBytes,
+    changedBytes: row.changedBytes ?? undefined,
     reason: row.reason,
     hardware: rowSchemas.hardware.parse(row.hardware),
     disks: rowSchemas.pointDisks.parse(row.disks),

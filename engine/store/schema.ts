@@ -248,7 +248,8 @@ export const recoveryPoints = pgTable(
     announcedAt: instant('announced_at').notNull().defaultNow(),
     reason: text().notNull(),
     pauseMs: doublePrecision('pause_ms').notNull(),
-    changedBytes: byteCount('changed_bytes').notNull(),
+    /** Null when the point was found again in the vault alone. */
+    changedBytes: byteCount('changed_bytes'),
     /**
      * What the manifest will say of hardware and disks; fixed when the point is announced, so that a repeat writes
      * the same.

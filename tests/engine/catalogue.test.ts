@@ -30,7 +30,9 @@ async function catalogueOf(store: Store) {
       const points = await store.read((db) => listPoints(db, id));
       return {
         ...{ id, name, epoch, protection, hardware, disks, lastPointNumber, lastManifestDigest },
-        points: points.map(({ captureId: _capture, announcedAtMs: _announced, ...point }) => point),
+        points: points.map(
+          ({ captureId: _capture, announcedAtMs: _announced, changedBytes: _changed, ...point }) => point,
+        ),
       };
     }),
   );
@@ -54,6 +56,8 @@ test('with the database gone, the same catalogue comes out of the vault alone, e
   const counts = { machineCount: 2, availableCount: 6, damagedCount: 0 };
   expect(await rebuildCatalogue(deps)).toEqual({ ...counts, adoptedCount: 6 });
   expect(await catalogueOf(empty)).toEqual(before);
+  const changed = await empty.read((db) => db.execute(sql`select distinct changed_bytes from recovery_points`));
+  expect(changed.rows, 'what only the agents knew is unknown now, not 0').toEqual([{ changed_bytes: null }]);
   for (const id of machineIds) expect(await unsound(empty, vault, id)).toEqual([]);
   expect(await deps.anchors.read()).toEqual(await vault.anchors.read());
   expect(await rebuildCatalogue(deps)).toEqual({ ...counts, adoptedCount: 0 });

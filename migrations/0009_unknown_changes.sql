@@ -1,0 +1,1 @@
+ALTER TABLE "recovery_points" ALTER COLUMN "changed_bytes" DROP NOT NULL;
