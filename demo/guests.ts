@@ -51,9 +51,10 @@ export async function startGuests(order: {
   readonly layout: Layout;
   /** Names of machines that run elsewhere. */
   readonly leaveOff: readonly string[];
+  readonly restartDelayMsMax?: number | undefined;
   readonly onUnexpectedEnd: (message: string) => void;
 }): Promise<{ readonly name: string; readonly service: Service }[]> {
-  const { layout, leaveOff, onUnexpectedEnd } = order;
+  const { layout, leaveOff, restartDelayMsMax, onUnexpectedEnd } = order;
   const guests: { name: string; service: Service }[] = [];
   for (const machine of machines.filter(({ name }) => !leaveOff.includes(name))) {
     const name = `guest-${machine.name}`;
@@ -69,6 +70,7 @@ export async function startGuests(order: {
       }),
       logFolder: layout.logs,
       processFolder: layout.processes,
+      restartDelayMsMax,
       onUnexpectedEnd,
     });
     service.start();

@@ -10,6 +10,8 @@ export type ServiceSettings = {
   readonly arguments: readonly string[];
   readonly logFolder: string;
   readonly processFolder: string;
+  /** The longest pause before a program that keeps dying is started again; 5000 if left out. */
+  readonly restartDelayMsMax?: number | undefined;
   /** Called when the process ended although nobody asked it to. */
   readonly onUnexpectedEnd: (message: string) => void;
 };
@@ -17,7 +19,7 @@ export type ServiceSettings = {
 /** One program of the demo site: started in its own process group, restarted when it dies, stopped on request. */
 export type Service = { start(): void; stop(limitMs: number): Promise<void>; pid(): number | undefined };
 
-const restartDelayMsMax = 5000;
+const usualRestartDelayMsMax = 5000;
 
 /** Ends what an earlier, killed start of the demo left running under this name. */
 export async function endLeftover(processFolder: string, name: string): Promise<void> {
@@ -49,7 +51,7 @@ export function createService(settings: ServiceSettings): Service {
     if (!isWanted) return;
     failureCount = ranForMs > 30_000 ? 1 : failureCount + 1;
     settings.onUnexpectedEnd(`${settings.name} ended (${how}); starting it again. ${lastLogLine(settings)}`);
-    restartTimer = setTimeout(run, Math.min(restartDelayMsMax, 100 * 2 ** failureCount));
+    restartTimer = setTimeout(run, Math.min(settings.restartDelayMsMax ?? usualRestartDelayMsMax, 100 * 2 ** failureCount));
   }
 
   return {

@@ -31,6 +31,8 @@ export type SiteDeps = {
   /** One line for a person. */
   readonly say: (line: string) => void;
   readonly onTrouble: (message: string) => void;
+  /** For tests that kill the programs: nothing is learned while nothing runs. */
+  readonly restartDelayMsMax?: number | undefined;
 };
 
 export const programFile = join(import.meta.dirname, '..', 'bin', 'lifeboat.ts');
@@ -140,6 +142,7 @@ function startProgram(
     arguments: [programFile, role, '--config', configs[role], '--exit-with-parent'],
     logFolder: layout.logs,
     processFolder: layout.processes,
+    restartDelayMsMax: deps.restartDelayMsMax,
     onUnexpectedEnd: deps.onTrouble,
   });
   service.start();
@@ -183,7 +186,8 @@ async function startDemoGuests(
   failedOverNames: readonly string[],
 ): Promise<void> {
   await makeMissingDisks(deps.layout);
-  const order = { layout: deps.layout, leaveOff: failedOverNames, onUnexpectedEnd: deps.onTrouble };
+  const { layout, restartDelayMsMax, onTrouble } = deps;
+  const order = { layout, leaveOff: failedOverNames, restartDelayMsMax, onUnexpectedEnd: onTrouble };
   for (const { name, service } of await startGuests(order)) services.set(name, service);
   if (failedOverNames.length === 0) {
     deps.say('guests          vm-7 (two disks) and vm-8, each a QEMU guest that keeps writing');

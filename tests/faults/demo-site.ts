@@ -23,6 +23,7 @@ export type FaultSite = {
 /** @param prepare makes something of the site's folders before anything runs, e.g. the vault's */
 export async function startFaultSite(
   prepare: (layout: Layout) => void | Promise<void> = () => undefined,
+  { restartDelayMsMax }: { readonly restartDelayMsMax?: number } = {},
 ): Promise<FaultSite> {
   const state = mkdtempSync(join(tmpdir(), 'lifeboat-faults-'));
   const layout = layoutOf(state);
@@ -35,6 +36,7 @@ export async function startFaultSite(
     hasQemu: true,
     say: () => undefined,
     onTrouble: (message) => troubles.push(message),
+    restartDelayMsMax,
   });
   await addFastPolicy(layout);
   return {
