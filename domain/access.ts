@@ -51,6 +51,8 @@ const concernsEverything: ReadonlySet<AccessRequest> = new Set<AccessRequest>([
   'subscribe',
   'on-call',
   'person',
+  /** Who has which role on a machine hangs on its tags. */
+  'tag',
   'make-token',
   'revoke-agent',
 ]);
@@ -61,18 +63,20 @@ export type AccessDecision = { readonly kind: 'allowed' } | { readonly kind: 'de
 /**
  * Whether somebody with these grants may do this; a refusal says which role is missing and how to get it.
  *
- * @param machine what it is done to; left out before one is known: then any grant will do, unless it concerns the whole installation
+ * @param machine what it is done to; left out before one is known: then any grant will do, unless it concerns the whole installation;
+ *   `everything`: what is about no machine in particular
  */
 export function decideAccess(
   grants: readonly Grant[],
   request: AccessRequest,
-  machine?: ScopedMachine,
+  machine?: ScopedMachine | 'everything',
 ): AccessDecision {
   const needed = roleNeeded[request];
-  const isWide = concernsEverything.has(request);
-  const counts = (grant: Grant) => (isWide ? grant.scope.kind === 'everything' : covers(grant, machine));
+  const wanted = concernsEverything.has(request) ? 'everything' : machine;
+  const counts = (grant: Grant) =>
+    wanted === 'everything' ? grant.scope.kind === 'everything' : covers(grant, wanted);
   if (grants.some((grant) => includesRole(grant.role, needed) && counts(grant))) return { kind: 'allowed' };
-  const where = isWide ? ' for everything' : machine === undefined ? '' : ` for ${machine.name}`;
+  const where = wanted === undefined ? '' : ` for ${wanted === 'everything' ? wanted : wanted.name}`;
   const have = grants.length === 0 ? 'you have no role' : `you are ${grants.map(grantWords).join(', ')}`;
   return {
     kind: 'denied',

@@ -1,4 +1,4 @@
-import type { AlertRule, AlertSeverity, OpenAlert } from './alert.ts';
+import { type AlertRule, type AlertSeverity, expiryStep, type OpenAlert } from './alert.ts';
 import { assertNever } from './invariant.ts';
 import { dayMs, formatDuration, minuteMs } from './units.ts';
 
@@ -7,6 +7,7 @@ export type AttentionFacts = {
   readonly rule: AlertRule;
   readonly severity: AlertSeverity;
   readonly state: OpenAlert['state'];
+  readonly step: number;
   readonly escalationLevel: number;
   /** When escalation began: at its opening, a rise, or when an acknowledgement or snooze ended. */
   readonly escalatesFromMs: number;
@@ -22,17 +23,27 @@ export type AttentionDue =
   | { readonly kind: 'none' | 'remind-owner' | 'reopen' | 'wake' | 'remind-daily' }
   | { readonly kind: 'escalate'; readonly level: 1 | 2 | 3 };
 
-/** 1: the first person on call; 2: the second; 3: the pager. Source: CHAT 5.3 */
+/** 1: the first person on call; 2: everybody else on call; 3: the pager. Source: CHAT 5.3 */
 export const escalateAfterMs = { 1: 5 * minuteMs, 2: 15 * minuteMs, 3: 30 * minuteMs } as const;
+/** Where no chat platform takes messages nobody has seen it: whoever can still be told is told so soon. Source: CHAT 5.2 (7) */
+export const escalateUnseenAfterMs = minuteMs;
 export const remindOwnerEveryMs = 30 * minuteMs;
 const remindersMax = 2;
-const dailyRules: readonly AlertRule[] = ['drill-left-open', 'review-due', 'credential-expiring'];
+const dailyRules: readonly AlertRule[] = ['drill-left-open', 'review-due'];
+
+/** The moment in which it is decided. */
+export type AttentionLook = {
+  readonly nowMs: number;
+  /** No chat platform takes messages. */
+  readonly isChatDown: boolean;
+};
 
 /** What is due for an alert now: at most one thing a look. Acknowledged, snoozed and muted alerts do not escalate. Source: CHAT 5.3 */
-export function attentionDue(alert: AttentionFacts, nowMs: number): AttentionDue {
+export function attentionDue(alert: AttentionFacts, look: AttentionLook): AttentionDue {
+  const { nowMs } = look;
   switch (alert.state) {
     case 'open':
-      return openDue(alert, nowMs);
+      return openDue(alert, look);
     case 'acknowledged':
       return acknowledgedDue(alert, nowMs);
     case 'snoozed':
@@ -44,14 +55,18 @@ export function attentionDue(alert: AttentionFacts, nowMs: number): AttentionDue
   }
 }
 
-function openDue(alert: AttentionFacts, nowMs: number): AttentionDue {
+function openDue(alert: AttentionFacts, { nowMs, isChatDown }: AttentionLook): AttentionDue {
   const next = alert.escalationLevel + 1;
-  const isDue = (level: 1 | 2 | 3) => nowMs - alert.escalatesFromMs >= escalateAfterMs[level];
+  const afterMs = isChatDown ? { ...escalateAfterMs, 1: escalateUnseenAfterMs } : escalateAfterMs;
+  const isDue = (level: 1 | 2 | 3) => nowMs - alert.escalatesFromMs >= afterMs[level];
   if (alert.severity === 'critical') {
     for (const level of [1, 2, 3] as const) if (level === next && isDue(level)) return { kind: 'escalate', level };
   }
-  const isDaily = dailyRules.includes(alert.rule) && nowMs - alert.remindedAtMs >= dayMs;
-  return { kind: isDaily ? 'remind-daily' : 'none' };
+  return { kind: isDaily(alert) && nowMs - alert.remindedAtMs >= dayMs ? 'remind-daily' : 'none' };
+}
+
+function isDaily({ rule, step }: AttentionFacts): boolean {
+  return dailyRules.includes(rule) || (rule === 'credential-expiring' && step >= expiryStep.again);
 }
 
 function acknowledgedDue(alert: AttentionFacts, nowMs: number): AttentionDue {
@@ -117,7 +132,9 @@ export function decideOrder(alert: OrderFacts, order: AlertOrder): OrderOutcome 
 function escalate(alert: OrderFacts): OrderOutcome {
   const next = ([1, 2, 3] as const).find((level) => level === alert.escalationLevel + 1);
   if (next !== undefined) return { kind: 'open', escalationLevel: next };
-  return refused(`Alert ${alert.id} is at the highest level already: everybody on call and the pager were told.`);
+  return refused(
+    `Alert ${alert.id} is at the highest level already: everybody on call who can be reached was told, and the pager.`,
+  );
 }
 
 function refused(message: string, nextStep?: string): OrderOutcome {

@@ -128,6 +128,7 @@ function flappingAlerts(seen: readonly Seen[]): Desired[] {
       host: flapping[0]?.condition.host ?? null,
       groupScope: null,
       mutedWhy: null,
+      step: 0,
     };
   });
 }
@@ -171,6 +172,8 @@ function changesOf(there: OpenAlert, alert: Desired, nowMs: number): AlertChange
     changes.push(growth(there, alert));
   } else if (alert.severity !== there.severity) {
     changes.push({ kind: 'lower', id: there.id, alert });
+  } else if (alert.step > there.step) {
+    changes.push({ kind: 'remind', id: there.id, alert });
   } else if (isWorthAnEdit(there, alert, nowMs)) {
     changes.push({ kind: 'update', id: there.id, alert });
   }
@@ -191,7 +194,7 @@ function growth(there: OpenAlert, alert: Desired): AlertChange {
 
 function isWorthAnEdit(there: OpenAlert, alert: Desired, nowMs: number): boolean {
   const scopes = (of: { members: readonly AlertMember[] }) => of.members.map((member) => member.scope).join('\n');
-  if (scopes(there) !== scopes(alert) || there.title !== alert.title) return true;
+  if (scopes(there) !== scopes(alert) || there.title !== alert.title || there.step !== alert.step) return true;
   const isSame =
     there.text === alert.text && there.members.every((member, index) => member.text === alert.members[index]?.text);
   return !isSame && nowMs - there.wordsAtMs >= refreshWordsMs;

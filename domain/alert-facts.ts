@@ -29,7 +29,10 @@ export type AlertFacts = {
     readonly requestedBy: string;
     readonly dueAtMs: number;
   }[];
-  readonly credentials: readonly CredentialFacts[];
+  /** Undefined while our own have not been looked at. */
+  readonly credentials: readonly CredentialFacts[] | undefined;
+  /** Why the audit trail cannot be trusted, by its last check; undefined when it can. */
+  readonly auditProblem: string | undefined;
   /** What the engine found out by trying; undefined while it has not tried yet. */
   readonly probes: ProbeFacts;
   /** Changes that wait at the hosts for the process servers, now and at the look before. */
@@ -76,8 +79,10 @@ export type SpoolFacts = {
 export type CredentialFacts = {
   readonly name: string;
   readonly expiresAtMs: number;
-  /** Renewed without anybody, long before: then its age alone is no news. */
+  /** Renewed or copied long before, again and again: then its age alone is no news. */
   readonly isRenewedByItself: boolean;
+  /** How it is renewed, in words. */
+  readonly nextStep?: string | undefined;
 };
 
 export type ProbeFacts = {

@@ -29,7 +29,7 @@ export type Seen = { readonly watch: Watch; readonly condition: Condition };
 export type Single = { readonly seen: Seen; readonly alert: Desired };
 
 function desiredOf({ watch, condition }: Seen, members: readonly AlertMember[]): Desired {
-  const { rule, scope, title, text, nextStep, machineNames, host } = condition;
+  const { rule, scope, title, text, nextStep, machineNames, host, step = 0 } = condition;
   return {
     rule,
     scope,
@@ -42,6 +42,7 @@ function desiredOf({ watch, condition }: Seen, members: readonly AlertMember[]):
     host: host ?? null,
     groupScope: null,
     mutedWhy: watch.mutedWhy,
+    step,
   };
 }
 
@@ -168,6 +169,7 @@ function groupOf({ rule, cause, together, parent }: Group): Desired {
     host: cause.startsWith('host ') ? (together[0]?.alert.host ?? null) : null,
     groupScope: cause,
     mutedWhy: null,
+    step: 0,
   };
 }
 

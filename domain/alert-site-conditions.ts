@@ -1,4 +1,4 @@
-import type { AlertRule, AlertSeverity, Condition } from './alert.ts';
+import { type AlertRule, type AlertSeverity, type Condition, expiryStep } from './alert.ts';
 import type { AlertFacts, CredentialFacts, HostFacts, SpoolFacts } from './alert-facts.ts';
 import { silentHeartbeatsMax } from './replication-health.ts';
 import { dayMs, formatBytes, formatDuration, mebibyte, minuteMs } from './units.ts';
@@ -18,21 +18,23 @@ export function siteConditions(facts: AlertFacts): Found {
   const { probes } = facts;
   const lookedAt: AlertRule[] = [
     'process-server-behind',
-    'credential-expiring',
     'drill-left-open',
     'undeliverable-message',
     'review-due',
+    'audit-tampered',
+    ...(facts.credentials === undefined ? [] : (['credential-expiring'] as const)),
     ...(probes.vault === undefined ? [] : (['vault-unreachable'] as const)),
     ...(probes.processServers === undefined ? [] : (['process-server-silent'] as const)),
     ...(probes.disks === undefined ? [] : (['disk-filling'] as const)),
   ];
   const conditions = [
     ...behind(facts),
-    ...facts.credentials.flatMap((credential) => expiring(credential, facts.nowMs)),
+    ...(facts.credentials ?? []).flatMap((credential) => expiring(credential, facts.nowMs)),
     ...drillsLeftOpen(facts),
     ...deadPlaces(facts),
     ...waiting(facts),
     ...reviews(facts),
+    ...auditTrail(facts),
     ...vault(facts),
     ...processServers(facts),
     ...disks(facts),
@@ -41,7 +43,7 @@ export function siteConditions(facts: AlertFacts): Found {
   return { conditions, lookedAt };
 }
 
-type Words = Pick<Condition, 'rule' | 'scope' | 'level' | 'title' | 'text' | 'nextStep'>;
+type Words = Pick<Condition, 'rule' | 'scope' | 'level' | 'title' | 'text' | 'nextStep' | 'step'>;
 
 function condition(words: Words, more: Partial<Condition> = {}): Condition {
   return { machineNames: [], ...words, ...more };
@@ -63,12 +65,20 @@ function behind({ queuedBytes }: AlertFacts): Condition[] {
   ];
 }
 
-/** 30, 7 and 1 days before; what renews itself is news only when that has not happened. Source: RELIABILITY 1 */
+/**
+ * So many days before, people are told: first, once more, and as of something critical. What renews itself lives a week, and is news only
+ * when it was not renewed. Source: RELIABILITY 1
+ */
+const expiryDays = {
+  byHand: { first: 30, again: 7, critical: 1 },
+  byItself: { first: 2, again: 2, critical: 1 },
+} as const;
+
 function expiring(credential: CredentialFacts, nowMs: number): Condition[] {
   const leftMs = credential.expiresAtMs - nowMs;
-  const limits = credential.isRenewedByItself ? { warning: 2, critical: 1 } : { warning: 30, critical: 1 };
-  if (leftMs > limits.warning * dayMs) return [];
-  const level: AlertSeverity = leftMs <= limits.critical * dayMs ? 'critical' : 'warning';
+  const days = expiryDays[credential.isRenewedByItself ? 'byItself' : 'byHand'];
+  if (leftMs > days.first * dayMs) return [];
+  const level: AlertSeverity = leftMs <= days.critical * dayMs ? 'critical' : 'warning';
   const when = leftMs <= 0 ? 'has expired' : `expires in ${formatDuration(daysCeiling(leftMs))}`;
   return [
     condition({
@@ -77,11 +87,14 @@ function expiring(credential: CredentialFacts, nowMs: number): Condition[] {
       level,
       title: `${credential.name} ${when}`,
       text: credential.isRenewedByItself
-        ? 'It should have been renewed by itself days ago.'
-        : 'Nobody can connect with it after that.',
-      nextStep: credential.isRenewedByItself
-        ? 'See whether its program runs, reaches the engine, and what its log says of renewal.'
-        : 'Renew it; docs/operations says how.',
+        ? 'It should have been renewed days ago. Nothing connects with it after that.'
+        : 'Nothing connects with it after that.',
+      nextStep:
+        credential.nextStep ??
+        (credential.isRenewedByItself
+          ? 'See whether its program runs, reaches the engine, and what its log says of renewal.'
+          : 'Renew it; docs/operations says how.'),
+      step: leftMs <= days.again * dayMs ? expiryStep.again : expiryStep.first,
     }),
   ];
 }
@@ -153,6 +166,21 @@ function reviews(facts: AlertFacts): Condition[] {
       { machineNames: [machineName] },
     ),
   );
+}
+
+function auditTrail({ auditProblem }: AlertFacts): Condition[] {
+  if (auditProblem === undefined) return [];
+  return [
+    condition({
+      rule: 'audit-tampered',
+      scope: 'the audit trail',
+      level: 'critical',
+      title: 'The audit trail cannot be trusted',
+      text: `${auditProblem} What it says of who did what is no proof until this is explained.`,
+      nextStep:
+        'Change nothing in the database. `audit` shows what is left; compare it with a backup of the database, and find out who could write to it.',
+    }),
+  ];
 }
 
 function vault({ probes, machines }: AlertFacts): Condition[] {

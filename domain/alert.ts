@@ -1,21 +1,27 @@
 import { assertNever } from './invariant.ts';
 import { minuteMs, secondMs } from './units.ts';
 
+/** How often people were told of a credential that ends: see `Condition.step`. From the second time on they are told daily. */
+export const expiryStep = { first: 0, again: 1 } as const;
+
 /** What people are told of without asking. Source: CHAT 5.3 */
-export type AlertRule =
-  | 'lag'
-  | 'agent-silent'
-  | 'process-server-behind'
-  | 'process-server-silent'
-  | 'resync-required'
-  | 'vault-unreachable'
-  | 'disk-filling'
-  | 'credential-expiring'
-  | 'drill-left-open'
-  | 'undeliverable-message'
-  | 'two-copies'
-  | 'review-due'
-  | 'flapping';
+export const alertRules = [
+  'lag',
+  'agent-silent',
+  'process-server-behind',
+  'process-server-silent',
+  'resync-required',
+  'vault-unreachable',
+  'disk-filling',
+  'credential-expiring',
+  'drill-left-open',
+  'undeliverable-message',
+  'two-copies',
+  'review-due',
+  'audit-tampered',
+  'flapping',
+] as const;
+export type AlertRule = (typeof alertRules)[number];
 export type AlertSeverity = 'warning' | 'critical';
 
 export type AlertWords = {
@@ -40,6 +46,8 @@ export type Condition = AlertWords & {
   readonly mutedWhy?: string | undefined;
   /** So long after the end of a mute it may still be bad. */
   readonly graceMs?: number;
+  /** How often people should have been told of it by now, though its severity is the same: 0 for the first time only. */
+  readonly step?: number;
 };
 
 /** What one look remembers of a rule and scope for the next one. Times are epoch milliseconds. */
@@ -48,9 +56,9 @@ export type Watch = {
   readonly scope: string;
   /** Since when every look found it bad; null when the last one did not. */
   readonly badSinceMs: number | null;
-  /** Looks in a row that found it clear, or less severe than it is taken for. */
-  readonly clearCount: number;
-  readonly lowerCount: number;
+  /** Since when every look found it clear, or less severe than it is taken for; null when the last one did not. */
+  readonly clearSinceMs: number | null;
+  readonly lowerSinceMs: number | null;
   /** What it is taken for: null, or how bad. One look alone seldom changes it. */
   readonly taken: AlertSeverity | null;
   readonly takenAtMs: number;
@@ -61,23 +69,28 @@ export type Watch = {
   readonly quietUntilMs: number;
 };
 
-/** How long a rule must have found something bad, and how often clear, before people are told. Source: CHAT 5.3 */
-const patience: Record<AlertRule, { readonly holdMs: number; readonly clearLooks: number }> = {
-  lag: { holdMs: 30 * secondMs, clearLooks: 3 },
-  'agent-silent': { holdMs: 10 * secondMs, clearLooks: 2 },
-  'process-server-behind': { holdMs: 60 * secondMs, clearLooks: 3 },
-  'process-server-silent': { holdMs: 20 * secondMs, clearLooks: 2 },
-  'resync-required': { holdMs: 10 * secondMs, clearLooks: 1 },
-  'vault-unreachable': { holdMs: 20 * secondMs, clearLooks: 2 },
-  'disk-filling': { holdMs: 0, clearLooks: 3 },
-  'credential-expiring': { holdMs: 0, clearLooks: 1 },
-  'drill-left-open': { holdMs: 0, clearLooks: 1 },
-  'undeliverable-message': { holdMs: 0, clearLooks: 2 },
-  'two-copies': { holdMs: 0, clearLooks: 1 },
-  'review-due': { holdMs: 0, clearLooks: 1 },
-  flapping: { holdMs: 0, clearLooks: 1 },
+/** What is measured must have been good for so long, that is three evaluations 30 s apart, before it is over. Source: CHAT 5.3 */
+export const measuredClearMs = 60 * secondMs;
+/** Two looks; a little less than the time between them, which is not exact. */
+const twoLooksMs = 8 * secondMs;
+
+/** How long a rule must have found something bad, and how long clear, before people are told. Source: CHAT 5.3 */
+const patience: Record<AlertRule, { readonly holdMs: number; readonly clearMs: number }> = {
+  lag: { holdMs: 30 * secondMs, clearMs: measuredClearMs },
+  'agent-silent': { holdMs: 10 * secondMs, clearMs: twoLooksMs },
+  'process-server-behind': { holdMs: 60 * secondMs, clearMs: measuredClearMs },
+  'process-server-silent': { holdMs: 20 * secondMs, clearMs: twoLooksMs },
+  'resync-required': { holdMs: 10 * secondMs, clearMs: 0 },
+  'vault-unreachable': { holdMs: 20 * secondMs, clearMs: twoLooksMs },
+  'disk-filling': { holdMs: 0, clearMs: measuredClearMs },
+  'credential-expiring': { holdMs: 0, clearMs: 0 },
+  'drill-left-open': { holdMs: 0, clearMs: 0 },
+  'undeliverable-message': { holdMs: 0, clearMs: twoLooksMs },
+  'two-copies': { holdMs: 0, clearMs: 0 },
+  'review-due': { holdMs: 0, clearMs: 0 },
+  'audit-tampered': { holdMs: 0, clearMs: 0 },
+  flapping: { holdMs: 0, clearMs: 0 },
 };
-const lowerLooks = 3;
 export const flappingTransitionsMax = 4;
 export const flappingWithinMs = 30 * minuteMs;
 /** So long without a change, and it no longer flaps. */
@@ -88,8 +101,8 @@ export function newWatch(condition: Pick<Condition, 'rule' | 'scope'>): Watch {
     rule: condition.rule,
     scope: condition.scope,
     badSinceMs: null,
-    clearCount: 0,
-    lowerCount: 0,
+    clearSinceMs: null,
+    lowerSinceMs: null,
     taken: null,
     takenAtMs: 0,
     transitionsMs: [],
@@ -104,7 +117,7 @@ export function newWatch(condition: Pick<Condition, 'rule' | 'scope'>): Watch {
  * good, never bad.
  *
  * ```
- * good ──bad for holdMs──▶ bad ──clear at clearLooks looks in a row──▶ good      (more than 4 such changes in 30 min: flapping)
+ * good ──bad for holdMs──▶ bad ──clear for clearMs──▶ good      (more than 4 such changes in 30 min: flapping)
  * ```
  */
 export function look(before: Watch, condition: Condition, nowMs: number): Watch {
@@ -116,7 +129,7 @@ export function look(before: Watch, condition: Condition, nowMs: number): Watch 
     case 'clear':
       return lookClear(settled, nowMs);
     case 'neutral':
-      return { ...settled, badSinceMs: null, clearCount: 0, lowerCount: settled.lowerCount + 1 };
+      return { ...settled, badSinceMs: null, clearSinceMs: null, lowerSinceMs: settled.lowerSinceMs ?? nowMs };
     case 'warning':
     case 'critical':
       return lookBad(settled, condition.level, nowMs);
@@ -140,26 +153,28 @@ function noteMute(watch: Watch, condition: Condition, nowMs: number): Watch {
 }
 
 function lookClear(watch: Watch, nowMs: number): Watch {
-  const clearCount = watch.clearCount + 1;
-  const seen = { ...watch, badSinceMs: null, clearCount, lowerCount: watch.lowerCount + 1 };
-  if (watch.taken === null || clearCount < patience[watch.rule].clearLooks) return seen;
-  return { ...seen, taken: null, takenAtMs: nowMs, ...withTransition(watch, nowMs) };
+  if (watch.taken === null) return { ...watch, badSinceMs: null, clearSinceMs: null, lowerSinceMs: null };
+  const clearSinceMs = watch.clearSinceMs ?? nowMs;
+  const seen = { ...watch, badSinceMs: null, clearSinceMs, lowerSinceMs: watch.lowerSinceMs ?? nowMs };
+  if (nowMs - clearSinceMs < patience[watch.rule].clearMs) return seen;
+  return { ...seen, taken: null, takenAtMs: nowMs, clearSinceMs: null, ...withTransition(watch, nowMs) };
 }
 
 function lookBad(watch: Watch, level: AlertSeverity, nowMs: number): Watch {
   const badSinceMs = watch.badSinceMs ?? nowMs;
-  const seen = { ...watch, badSinceMs, clearCount: 0 };
-  if (watch.taken !== null) return lookWorse(seen, watch.taken, level);
+  const seen = { ...watch, badSinceMs, clearSinceMs: null };
+  if (watch.taken !== null) return lookWorse({ ...seen, taken: watch.taken }, level, nowMs);
   if (watch.mutedWhy !== null) return { ...seen, badSinceMs: null };
   if (nowMs - badSinceMs < patience[watch.rule].holdMs) return seen;
-  return { ...seen, taken: level, takenAtMs: nowMs, lowerCount: 0, ...withTransition(watch, nowMs) };
+  return { ...seen, taken: level, takenAtMs: nowMs, lowerSinceMs: null, ...withTransition(watch, nowMs) };
 }
 
-function lookWorse(watch: Watch, taken: AlertSeverity, level: AlertSeverity): Watch {
-  if (level === taken) return { ...watch, lowerCount: 0 };
-  if (level === 'critical') return { ...watch, taken: level, lowerCount: 0 };
-  const lowerCount = watch.lowerCount + 1;
-  return lowerCount < lowerLooks ? { ...watch, lowerCount } : { ...watch, taken: level, lowerCount: 0 };
+/** Worse at once; better only when it has been less severe for as long as it must be clear: a rise rings. */
+function lookWorse(watch: Watch & { readonly taken: AlertSeverity }, level: AlertSeverity, nowMs: number): Watch {
+  if (level === watch.taken || level === 'critical') return { ...watch, taken: level, lowerSinceMs: null };
+  const lowerSinceMs = watch.lowerSinceMs ?? nowMs;
+  if (nowMs - lowerSinceMs < measuredClearMs) return { ...watch, lowerSinceMs };
+  return { ...watch, taken: level, lowerSinceMs: null };
 }
 
 function withTransition(watch: Watch, nowMs: number): Pick<Watch, 'transitionsMs' | 'isFlapping'> {
@@ -178,7 +193,7 @@ export function isForgettable(watch: Watch): boolean {
  * others in that time says nothing.
  */
 export function afterGap(watch: Watch): Watch {
-  return { ...watch, badSinceMs: null, clearCount: 0, lowerCount: 0 };
+  return { ...watch, badSinceMs: null, clearSinceMs: null, lowerSinceMs: null };
 }
 
 /** An alert that is not over, as it is stored. */
@@ -197,12 +212,15 @@ export type OpenAlert = AlertWords & {
   readonly openedAtMs: number;
   /** When its words were changed last. */
   readonly wordsAtMs: number;
+  /** See `Condition`. */
+  readonly step: number;
 };
 
 /** What is to be changed, in this order. */
 export type AlertChange =
   | { readonly kind: 'open'; readonly alert: Desired }
-  | { readonly kind: 'raise' | 'lower' | 'update'; readonly id: string; readonly alert: Desired }
+  /** `remind`: it is as severe as before, and people are told of it once more. */
+  | { readonly kind: 'raise' | 'lower' | 'update' | 'remind'; readonly id: string; readonly alert: Desired }
   /** More machines have joined a group; it rings when they came together and late. */
   | {
       readonly kind: 'grow';
@@ -225,6 +243,7 @@ export type Desired = AlertWords & {
   readonly host: string | null;
   readonly groupScope: string | null;
   readonly mutedWhy: string | null;
+  readonly step: number;
 };
 
 export function keyOf(of: { readonly rule: AlertRule; readonly scope: string }): string {

@@ -111,6 +111,8 @@ export type VoteFacts = {
   readonly nowMs: number;
   readonly proposal: ProposalNow;
   readonly isRequesterActive: boolean;
+  /** Whether who asked may still ask for it, by their role and its scope at this moment. */
+  readonly mayRequesterAsk: boolean;
   /** Persons who may decide by their role and its scope at this moment; whoever asks may be among them. */
   readonly eligible: readonly string[];
   readonly isVoterActive: boolean;
@@ -234,10 +236,14 @@ function decideApprove(facts: VoteFacts, vote: Vote): VoteDecision {
 }
 
 /** Why what was asked for is not what would be done now, in a sentence; undefined when it still is. */
-function changeSince({ approval, proposal, isRequesterActive }: Omit<VoteFacts, 'isVoterActive'>): string | undefined {
+function changeSince(facts: Omit<VoteFacts, 'isVoterActive' | 'nowMs'>): string | undefined {
+  const { approval, proposal, isRequesterActive, mayRequesterAsk } = facts;
   const again = 'Ask again, so that people decide about what is true now.';
   if (!isRequesterActive) return `${approval.requestedBy}, who asked for it, is disabled. ${again}`;
   if (proposal.kind === 'over') return proposal.message;
+  if (!mayRequesterAsk) {
+    return `${approval.requestedBy}, who asked for it, may not ask for it any more: the role is gone. Somebody who may must ask again.`;
+  }
   if (proposal.digest === undefined || proposal.digest === approval.digest) return undefined;
   return `What would be done has changed since it was asked for: ${proposal.changes.join('; ')}. ${again}`;
 }
@@ -264,19 +270,26 @@ export type StartDecision =
 
 /** Whether an approved operation that waited for its time may begin now: everything is looked at again. Source: CHAT 5.2 */
 export function decideStart(facts: Omit<VoteFacts, 'isVoterActive'>): StartDecision {
-  const { approval, nowMs, proposal, eligible } = facts;
+  const { approval, nowMs, proposal } = facts;
   if (nowMs >= approval.expiresAtMs) {
     const why = proposal.kind === 'not-now' ? ` ${proposal.message}` : '';
     return { kind: 'expired', message: `${expiryWords(approval)}${why}` };
   }
   if (approval.state !== 'approved' || nowMs < (approval.notBeforeMs ?? 0)) return { kind: 'wait' };
-  const change = changeSince(facts);
-  if (change !== undefined) return { kind: 'superseded', message: change };
-  if (standingApprovals(approval, eligible).length < approval.neededCount) {
-    const message = 'Not everybody who approved it may decide about it any more. Ask again.';
-    return { kind: 'superseded', message };
-  }
+  const dead = whyDead(facts);
+  if (dead !== undefined) return { kind: 'superseded', message: dead };
   return { kind: proposal.kind === 'not-now' ? 'wait' : 'begin' };
+}
+
+/** Why nobody needs to decide about an open request any more, or wait for its time; undefined while it can still come to something. */
+export function whyDead(facts: Omit<VoteFacts, 'isVoterActive' | 'nowMs'>): string | undefined {
+  const { approval, eligible } = facts;
+  if (approval.state !== 'pending' && approval.state !== 'approved') return undefined;
+  const change = changeSince(facts);
+  if (change !== undefined) return change;
+  if (approval.state === 'pending' || standingApprovals(approval, eligible).length >= approval.neededCount)
+    return undefined;
+  return 'Not everybody who approved it may decide about it any more. Ask again.';
 }
 
 export type SimpleDecision =
@@ -361,38 +374,4 @@ export function stepUpWords(stepUp: Exclude<StepUp, 'proven'>): { message: strin
     default:
       return assertNever(stepUp);
   }
-}
-
-/** The fields in which what would be done now differs from what was asked for, in words, e.g. `epoch: 1, now 2`. */
-export function changedFields(before: object, now: object): string[] {
-  const old = new Map(Object.entries(before));
-  const fresh = new Map(Object.entries(now));
-  return [...new Set([...old.keys(), ...fresh.keys()])].flatMap((field) => {
-    const [a, b] = [old.get(field), fresh.get(field)];
-    if (isEqual(a, b)) return [];
-    if (isPlain(a) && isPlain(b)) return changedFields(a, b).map((change) => `${field} ${change}`);
-    return [
-      isShort(a) && isShort(b) ? `${wordsOf(field)}: ${a ?? 'none'}, now ${b ?? 'none'}` : `${wordsOf(field)} changed`,
-    ];
-  });
-}
-
-function isPlain(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function isShort(value: unknown): boolean {
-  return value === null || value === undefined || ['string', 'number', 'boolean'].includes(typeof value);
-}
-
-/** Equal as JSON, whatever the order of the keys: the database keeps another one. */
-function isEqual(a: unknown, b: unknown): boolean {
-  if (Array.isArray(a) && Array.isArray(b))
-    return a.length === b.length && a.every((one, index) => isEqual(one, b[index]));
-  if (isPlain(a) && isPlain(b)) return changedFields(a, b).length === 0;
-  return (a ?? null) === (b ?? null);
-}
-
-function wordsOf(field: string): string {
-  return field.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 }

@@ -7,6 +7,10 @@ export type ReportedRun = {
   readonly state: 'active' | 'succeeded' | 'failed';
   /** Its guest was seen up. */
   readonly isVerified: boolean;
+  /** A drill from an older point than the newest that could be started then: its age tells nothing of what would have been lost. */
+  readonly isFromChosenPoint: boolean;
+  /** `unreviewed`, `reviewed`: it ran without an approver. */
+  readonly breakGlass: 'none' | 'unreviewed' | 'reviewed';
   /** Of the data: the point's age when a drill began; what a failover has lost. Null when it has not succeeded. */
   readonly rpoMs: number | null;
   /** From the order to the verdict about the guest. Null when it has not succeeded. */
@@ -23,6 +27,10 @@ export type DrillSummary = {
   readonly verifiedDrillCount: number;
   readonly failoverCount: number;
   readonly failedRunCount: number;
+  /** Drills that succeeded and are not in `rpoMs`. */
+  readonly chosenPointDrillCount: number;
+  readonly breakGlassCount: number;
+  readonly unreviewedBreakGlassCount: number;
   readonly machinesWithoutDrill: readonly string[];
   readonly rpoMs: Spread | null;
   readonly rtoMs: Spread | null;
@@ -30,7 +38,7 @@ export type DrillSummary = {
 
 /**
  * What the runs of a period prove. Runs that are still at work are counted, and measure nothing yet. A guest that was never seen up has no
- * recovery time: it says only when the wait was given up.
+ * recovery time: it says only when the wait was given up. A drill from a chosen point has no data loss: a real failover takes the newest.
  *
  * @param machines those that the report is about; machines of the runs are counted too, also when they are not protected any more
  * Source: A12, issue 4
@@ -46,11 +54,14 @@ export function summariseRuns(runs: readonly ReportedRun[], machines: readonly R
     verifiedDrillCount: verifiedDrills.length,
     failoverCount: runs.length - drills.length,
     failedRunCount: runs.filter((run) => run.state === 'failed').length,
+    chosenPointDrillCount: succeeded.filter((run) => run.isFromChosenPoint).length,
+    breakGlassCount: runs.filter((run) => run.breakGlass !== 'none').length,
+    unreviewedBreakGlassCount: runs.filter((run) => run.breakGlass === 'unreviewed').length,
     machinesWithoutDrill: machines
       .filter(({ name, isProtected }) => isProtected && !proven.has(name))
       .map(({ name }) => name)
       .sort(),
-    rpoMs: spreadOf(succeeded.map((run) => run.rpoMs)),
+    rpoMs: spreadOf(succeeded.filter((run) => !run.isFromChosenPoint).map((run) => run.rpoMs)),
     rtoMs: spreadOf(succeeded.filter((run) => run.isVerified).map((run) => run.rtoMs)),
   };
 }

@@ -64,6 +64,8 @@ export type TestFailoverPlan = {
     readonly takenAtMs: number;
     readonly reason: string;
   };
+  /** Whether no newer point could be started then: a report counts no data loss of an older one. Left out of plans that were made before this was noted. */
+  readonly isNewestPoint?: boolean | undefined;
   readonly hardware: PlannedHardware;
   readonly disks: readonly PlannedDisk[];
   readonly target: string;
@@ -123,6 +125,7 @@ export function planTestFailover(facts: TestFailoverFacts, request: { readonly p
       machineName: machine.name,
       epoch: machine.epoch,
       point: { id: point.id, kind: point.kind, takenAtMs: point.takenAtMs, reason: point.reason },
+      isNewestPoint: point.id === newestAvailable(facts.points)?.id,
       hardware: point.hardware,
       disks: point.disks,
       target: facts.target.target,

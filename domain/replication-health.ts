@@ -5,7 +5,12 @@ import { formatDuration } from './units.ts';
 /** How a machine's replication is doing. `unknown` is never shown as good. Source: CHAT 5.3, RELIABILITY I7 */
 export type ReplicationHealth =
   | { readonly kind: 'healthy' }
-  | { readonly kind: 'warning' | 'critical' | 'unknown'; readonly message: string };
+  | {
+      readonly kind: 'warning' | 'critical' | 'unknown';
+      readonly message: string;
+      /** It follows from what people asked for, and all goes on as it should: nobody has to look. Source: A6 */
+      readonly isExpected?: true;
+    };
 
 /** What is known of a machine's replication now; times are durations by the engine's clock. */
 export type ReplicationFacts = {
@@ -35,7 +40,7 @@ export function isAgentSilent(facts: Pick<ReplicationFacts, 'agentSilentMs' | 'h
 }
 
 /**
- * Warning: lag > T, paused, or the agent reports a failure. Critical: lag > 3 T or a resynchronisation is required.
+ * Warning: lag > T, paused, or the agent reports a failure. Critical: lag above the critical threshold or a resynchronisation is required.
  * Unknown: no recovery point yet, or the agent is silent; a pause explains everything else and stays a warning.
  */
 export function replicationHealth(facts: ReplicationFacts): ReplicationHealth {
@@ -51,6 +56,7 @@ export function replicationHealth(facts: ReplicationFacts): ReplicationHealth {
       return {
         kind: 'warning',
         message: `Failed over: it runs at ${protection.target} and is not replicated there yet.`,
+        isExpected: true,
       };
     default:
       return assertNever(protection);
@@ -61,7 +67,8 @@ function initialHealth(facts: ReplicationFacts, donePercent: number): Replicatio
   if (isAgentSilent(facts)) return { kind: 'unknown', message: silence(facts) };
   if (facts.replication.kind === 'paused') return paused(facts.replication.reason, facts);
   if (facts.failing !== undefined) return { kind: 'warning', message: facts.failing };
-  return { kind: 'unknown', message: `No recovery point yet: initial replication is at ${donePercent} %.` };
+  const message = `No recovery point yet: initial replication is at ${donePercent} %.`;
+  return { kind: 'unknown', message, isExpected: true };
 }
 
 function protectedHealth(facts: ReplicationFacts): ReplicationHealth {

@@ -54,10 +54,8 @@ export function decideRoleChange(facts: RoleChangeFacts): RoleChangeDecision {
     };
   }
   if (!changesWhoApproves(change)) return { kind: 'immediate' };
-  const others = admins.filter(({ name, hasAuthenticator }) => hasAuthenticator && name !== requestedBy);
-  if (others.length === 0) {
-    return { kind: 'alone', why: 'nobody else is active, admin of everything and has an authenticator' };
-  }
+  const others = otherAdmins(admins, requestedBy);
+  if (others.length === 0) return { kind: 'alone', why: aloneWhy };
   const deciders = others.filter(({ name }) => name !== person);
   if (deciders.length === 0) {
     return {
@@ -68,6 +66,14 @@ export function decideRoleChange(facts: RoleChangeFacts): RoleChangeDecision {
   }
   const isOfSiteAdmin = isSiteAdmin(change.before) !== isSiteAdmin(after);
   return { kind: 'needs-approval', isOfSiteAdmin, deciderCount: deciders.length, impact: impactOf(facts) };
+}
+
+/** In the audit trail, when nobody was asked. */
+export const aloneWhy = 'nobody else is active, admin of everything and has an authenticator';
+
+/** The admins who could agree to what this one wants. */
+export function otherAdmins(admins: readonly SiteAdmin[], requestedBy: string): SiteAdmin[] {
+  return admins.filter(({ name, hasAuthenticator }) => hasAuthenticator && name !== requestedBy);
 }
 
 /** The person's grants with this role for this scope, in place of the one that is there; undefined takes it away. */
@@ -140,7 +146,8 @@ function isSiteAdmin(rights: Rights | undefined): boolean {
   return !isDisabled && grants.some(({ role, scope }) => role === 'admin' && scope.kind === 'everything');
 }
 
-function isDeciding({ role }: Grant): boolean {
+/** True for a role with which one decides about what others ask for. */
+export function isDeciding({ role }: Pick<Grant, 'role'>): boolean {
   return roles.indexOf(role) >= roles.indexOf('approver');
 }
 

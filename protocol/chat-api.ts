@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { alertRules } from '../domain/alert.ts';
 import type { AlertId, ApprovalId, MessageId, RunId } from '../domain/ids.ts';
 import { id, machineName } from './api-fields.ts';
 
@@ -87,6 +88,8 @@ export const approvalView = z.object({
   machineNames: z.array(z.string()),
   /** Whose rights it changes, and how: `operator → approver for vm-7`. */
   subject: z.object({ person: personName, change: z.string() }).optional(),
+  /** How the tags of the machine change: `web → web, tier:0`; only of what is about tags. */
+  tagChange: z.string().optional(),
   state: approvalState,
   requestedBy: personName,
   requestedVia: z.string(),
@@ -95,7 +98,7 @@ export const approvalView = z.object({
   expiresAtMs: z.number(),
   neededCount: z.number().int().min(1),
   votes: z.array(voteView),
-  /** Who may decide now: approvers in scope, without the one who asks. */
+  /** Who may decide now, or review what was done alone: approvers in scope, without the one who asks. */
   eligible: z.array(personName),
   /** One sentence each, for a person with ten seconds: what will happen, what stops, what is lost. */
   impact: z.array(z.string()),
@@ -103,7 +106,14 @@ export const approvalView = z.object({
   facts: z.array(z.object({ label: z.string(), value: z.string() })),
   isBreakGlass: z.boolean(),
   /** After a break-glass: who has to look at it until when, and who did. */
-  review: z.object({ dueAtMs: z.number(), reviewedBy: z.string().nullable(), note: z.string().nullable() }).nullable(),
+  review: z
+    .object({
+      dueAtMs: z.number(),
+      reviewedBy: z.string().nullable(),
+      note: z.string().nullable(),
+      reviewedAtMs: z.number().nullable().optional(),
+    })
+    .nullable(),
   /** Who ended it and why: a rejection's reason, what superseded it. */
   decidedBy: z.string().nullable(),
   decidedAtMs: z.number().nullable(),
@@ -114,21 +124,6 @@ export const approvalView = z.object({
 });
 
 // ── alerts ─────────────────────────────────────────────────────────────────────────────────────────────────
-export const alertRules = [
-  'lag',
-  'agent-silent',
-  'process-server-behind',
-  'process-server-silent',
-  'resync-required',
-  'vault-unreachable',
-  'disk-filling',
-  'credential-expiring',
-  'drill-left-open',
-  'undeliverable-message',
-  'two-copies',
-  'review-due',
-  'flapping',
-] as const;
 export const alertView = z.object({
   id: id<AlertId>('alert'),
   revision: z.number().int().min(1),
@@ -294,13 +289,16 @@ export const thresholdBody = z.object({
     .max(30 * 86_400_000),
   reason: shortText.default(''),
 });
-export const subscribeBody = z.object({
-  place: chatPlace,
-  severityMin: z.enum(['info', 'warning', 'critical']).default('info'),
-  /** Only of this host; everything if left out. */
-  host: z.string().optional(),
-  isOn: z.boolean().default(true),
-});
+export const subscribeBody = z
+  .object({
+    place: chatPlace,
+    severityMin: z.enum(['info', 'warning', 'critical']).default('info'),
+    /** Only of this host, or of all hosts of this site; everything if both are left out. */
+    host: z.string().optional(),
+    site: machineName.optional(),
+    isOn: z.boolean().default(true),
+  })
+  .refine(({ host, site }) => host === undefined || site === undefined, 'a host or a site, not both');
 /** Primary first; `users` are chat users of the caller's tenant, or persons. */
 export const onCallBody = z.object({ persons: z.array(z.string().max(100)).max(10) });
 export const linkBody = z.object({ code: z.string().max(40).optional() });
@@ -338,6 +336,8 @@ export const tagBody = z.object({
   machine: z.string(),
   add: z.array(z.string().max(60)).default([]),
   remove: z.array(z.string().max(60)).default([]),
+  /** Shown to whoever must approve it. */
+  reason: z.string().max(500).default(''),
 });
 
 export const chatRoutes = {
@@ -352,6 +352,7 @@ export const chatRoutes = {
   claim: '/v1/bot/deliveries/claim',
   deliveryOutcome: '/v1/bot/deliveries/:id/outcome',
   surfaceReport: '/v1/bot/surface',
+  credentials: '/v1/bot/credentials',
   follow: '/v1/bot/follow',
   places: '/v1/bot/places',
   plannedFailover: '/v1/commands/planned-failover',

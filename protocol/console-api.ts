@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { id } from './api-fields.ts';
 import { alertView, approvalView, personName, surfaceView } from './chat-api.ts';
 import { hostView, machineView, runView, versionView } from './control-api.ts';
 
@@ -10,6 +11,8 @@ import { hostView, machineView, runView, versionView } from './control-api.ts';
 // ── who looks ──────────────────────────────────────────────────────────────────────────────────────────────
 /** Header of a bot's request on behalf of somebody who signed in at its web console: the session's token. The engine, not the bot, knows whose it is. */
 export const sessionHeader = 'lifeboat-session';
+/** With the value `1` on a GET for a session: a person began it. A page that stands open asks by itself too, and that is no use of the session. */
+export const begunByPersonHeader = 'lifeboat-begun-by-person';
 
 /** A one-time link to the console, good for minutes. `url` is null while no console has said where it is. */
 export const signInLinkAnswer = z.object({
@@ -76,15 +79,42 @@ export const reportView = z.object({
     verifiedDrillCount: z.number().int(),
     failoverCount: z.number().int(),
     failedRunCount: z.number().int(),
+    /** Drills from an older point than the newest that could be started then: they are not in `rpoMs`. */
+    chosenPointDrillCount: z.number().int().default(0),
+    /** Runs that nobody approved, and those of them that nobody has reviewed. */
+    breakGlassCount: z.number().int().default(0),
+    unreviewedBreakGlassCount: z.number().int().default(0),
     /** Machines of the report that are protected and had no verified drill in the period. */
     machinesWithoutDrill: z.array(z.string()),
-    /** Over all drills and failovers that succeeded; null when there were none. */
+    /** Over the drills and failovers that succeeded and have measured it; null when there were none. */
     rpoMs: z.object({ medianMs: z.number(), worstMs: z.number() }).nullable(),
     rtoMs: z.object({ medianMs: z.number(), worstMs: z.number() }).nullable(),
   }),
   /** Oldest first, at most 500; `isCut` says that there were more. */
-  runs: z.array(z.object({ run: runView, approval: approvalView.nullable(), hasPicture: z.boolean() })),
+  runs: z.array(
+    z.object({
+      run: runView,
+      /** Where the machine was started; null in runs that never said so. */
+      target: z.string().nullable().default(null),
+      approval: approvalView.nullable(),
+      hasPicture: z.boolean(),
+      /** Of a drill: its newest clean-up, and what was noted with it; null when there was none. */
+      cleanup: z
+        .object({
+          runId: id<string>('run'),
+          state: z.enum(['active', 'succeeded', 'failed']),
+          requestedBy: z.string(),
+          startedAtMs: z.number(),
+          note: z.string(),
+        })
+        .nullable()
+        .default(null),
+    }),
+  ),
   isCut: z.boolean(),
+  /** Failovers that were asked for in the period and ended without a run: rejected, expired, withdrawn, superseded. Oldest first, at most 200. */
+  requests: z.array(approvalView).default([]),
+  areRequestsCut: z.boolean().default(false),
   /** The audit trail at the moment of the report: whoever keeps the report can prove later that nothing before it was changed. */
   audit: z.object({ headDigest: z.string(), headNumber: z.number().int(), isChainWhole: z.boolean() }),
 });

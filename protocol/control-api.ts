@@ -62,9 +62,10 @@ export const machineView = z.object({
   /** What replication is doing or why it is not; unknown when the agent is silent. */
   health: z.discriminatedUnion('kind', [
     z.object({ kind: z.literal('healthy') }),
-    z.object({ kind: z.literal('warning'), message: z.string() }),
-    z.object({ kind: z.literal('critical'), message: z.string() }),
-    z.object({ kind: z.literal('unknown'), message: z.string() }),
+    // `isExpected`: it follows from what people asked for, as a first copy does; nobody has to look.
+    z.object({ kind: z.literal('warning'), message: z.string(), isExpected: z.boolean().optional() }),
+    z.object({ kind: z.literal('critical'), message: z.string(), isExpected: z.boolean().optional() }),
+    z.object({ kind: z.literal('unknown'), message: z.string(), isExpected: z.boolean().optional() }),
   ]),
   policy: z
     .object({
@@ -75,6 +76,8 @@ export const machineView = z.object({
       drillLimitMs: z.number(),
     })
     .nullable(),
+  /** The lags above which people are told of it: its own figures, or those of its policy. Null while it is not protected. */
+  thresholds: z.object({ warnMs: z.number(), criticalMs: z.number() }).nullable(),
   disks: z.array(z.object({ key: z.string(), sizeBytes: byteCount })),
   lagMs: z.number().nullable(),
   newestPoint: pointView.nullable(),
@@ -128,6 +131,8 @@ export const runView = z.object({
       marker: z.string().nullable(),
       verified: z.boolean(),
       verification: z.string(),
+      /** False for a drill from an older point than the newest that could be started then; left out where nobody noted it. */
+      isNewestPoint: z.boolean().optional(),
       /** Path of the console picture on the engine's host; also at /v1/runs/<id>/console.png. */
       consolePicture: z.string().nullable(),
       vmName: z.string(),
@@ -223,6 +228,8 @@ export const planView = z.object({
   expiresAfterMs: z.number(),
   steps: z.array(z.string()),
   measured: measuredTimes.nullable(),
+  /** What was looked at for this plan; a failed one refuses the drill when it is asked for now. */
+  checks: z.array(checkView).default([]),
 });
 /** What a planned failover would do, with its checks made now. */
 export const plannedFailoverPlanView = z.object({

@@ -16,6 +16,8 @@ export const auditView = z.object({
 export const auditAnswer = z.object({
   entries: z.array(auditView),
   isChainWhole: z.boolean(),
+  /** The chain was not followed for this answer: `isChainWhole` then says nothing. */
+  isUnchecked: z.literal(true).optional(),
   headDigest: z.string(),
   /** Why the trail cannot be trusted, for people; null when it is whole. */
   problem: z.string().nullable().default(null),
