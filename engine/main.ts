@@ -7,6 +7,7 @@ import { alertingOf } from './alerting-settings.ts';
 import type { ApiDeps } from './api/deps.ts';
 import { createApi } from './api/server.ts';
 import { settleDueApprovals } from './approvals/due.ts';
+import { approvalRecheck } from './approvals/recheck.ts';
 import { type EngineConfig, readEngineConfig } from './config.ts';
 import {
   credentialRenewalMs,
@@ -72,6 +73,7 @@ export async function runEngine(configFile: string): Promise<void> {
     points,
     workflow,
     settleApprovals: () => settleDueApprovals({ store, heartbeatEveryMs, ...approvals }),
+    recheckApprovals: approvalRecheck({ store, heartbeatEveryMs, ...approvals }),
     alerting: alertingOf({ config, installation, heartbeatEveryMs, nowMs, log }),
     foldSegmentsMin,
     removeOldJobs: executor.removeOldJobs,
@@ -115,7 +117,7 @@ function metricsOf({ metrics }: EngineConfig, store: Store, log: Logger) {
   });
 }
 
-/** Until an admin is known in chat each start says how to become it; `npm start` looks for this line. */
+/** Until a first admin is in, each start says how to become it; `npm start` looks for this line. */
 async function sayFirstAdmin(store: Store, log: Logger): Promise<void> {
   const { setUpCode } = await prepareFirstAdmin(store);
   if (setUpCode === undefined) return;

@@ -19,6 +19,8 @@ export type ScheduleDeps = ExpiryDeps & {
   readonly workflow: Pick<Workflow, 'startCleanup'>;
   /** Ends approvals whose time is over, and begins those whose time has come. */
   readonly settleApprovals: () => Promise<void>;
+  /** Ends approvals of which something has changed since they were asked for. */
+  readonly recheckApprovals: () => Promise<void>;
   /** What the job engine keeps of jobs that ended long ago. */
   readonly removeOldJobs: () => Promise<unknown>;
   readonly stateFolder: string;
@@ -68,6 +70,7 @@ function dutiesOf(deps: ScheduleDeps): Duty[] {
     { name: 'points', when: '*/5 * * * * *', work: () => deps.points.continueAll() },
     { name: 'drills', when: '*/5 * * * * *', work: () => endDueDrills(deps) },
     { name: 'approvals', when: '*/5 * * * * *', work: () => deps.settleApprovals() },
+    { name: 'open approvals', when: '12,42 * * * * *', work: () => deps.recheckApprovals() },
     { name: 'pauses', when: '*/5 * * * * *', work: () => endPauses(deps.store) },
     ...alertingDuties({ ...deps.alerting, store: deps.store }),
     { name: 'expiry', when: '30 * * * * *', work: () => expirePoints(deps) },

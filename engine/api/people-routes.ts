@@ -12,12 +12,13 @@ import {
 import { routes, whoamiView } from '../../protocol/control-api.ts';
 import { authenticatorAnswer, linkAnswer } from '../../protocol/people-api.ts';
 import { changeRoles, type RoleChangeOrder } from '../approvals/change-roles.ts';
+import { changeMachineTags } from '../approvals/change-tags.ts';
 import { beginSetUp, confirmSetUp, type StepUp } from '../people/authenticator.ts';
 import { type LinkSide, makeLinkCode, redeemLinkCode } from '../people/linking.ts';
 import { findAuthenticator } from '../store/authenticators.ts';
 import type { Database } from '../store/database.ts';
 import { appendEvent } from '../store/events.ts';
-import { changeTags, tagsOf } from '../store/machine-tags.ts';
+import { tellChannels } from '../store/messages.ts';
 import { listPersons, onCallPersons, setOnCall } from '../store/people.ts';
 import { decisionReply, speakerOf } from './approval-routes.ts';
 import type { Person } from './authentication.ts';
@@ -59,12 +60,12 @@ export function addPeopleRoutes(router: Router, deps: ApiDeps): void {
   command(
     {
       url: chatRoutes.tag,
-      summary: 'Change the tags of a machine',
+      summary: 'Change the tags of a machine; those by which people decide need another admin',
       needs: 'tag',
       body: tagBody,
       machineOf: (body) => body.machine,
     },
-    (order) => store.write((db) => tag(db, order)),
+    (order) => tag(deps, order),
   );
   addProofRoutes(router, deps);
 }
@@ -197,7 +198,7 @@ async function change(
   order: Pick<RoleChangeOrder, 'person' | 'wanted' | 'reason'> & { readonly caller: Person },
 ): Promise<CommandReply> {
   const { caller, person, wanted } = order;
-  const reason = order.reason.trim() === '' ? 'no reason given' : order.reason;
+  const reason = reasonOf(order);
   const outcome = await changeRoles(deps, { person, wanted, reason, speaker: speakerOf(caller) });
   return outcome.kind === 'changed' ? answer({ kind: 'done', message: outcome.message }) : decisionReply(deps, outcome);
 }
@@ -205,28 +206,43 @@ async function change(
 async function changeOnCall(db: Database, order: Order<z.output<typeof onCallBody>>): Promise<CommandReply> {
   const found = await namePersons(db, order.caller, order.body.persons);
   if (found.kind === 'refusal') return found;
-  await setOnCall(db, found.names);
+  const before = await onCallPersons(db);
+  await setOnCall(db, found.names, order.person);
   const text =
     found.names.length === 0
       ? `${order.person} emptied the on-call list: nobody is called.`
       : `${order.person} set the on-call list: ${found.names.join(', then ')}.`;
+  await tellOfOnCall(db, { text, before });
   await appendEvent(db, { kind: 'on-call-changed', text });
   return answer({ kind: 'done', message: text });
 }
 
-async function tag(db: Database, order: Order<z.output<typeof tagBody>>): Promise<CommandReply> {
-  const { add, remove } = order.body;
-  const found = await findByName(db, order.body.machine);
+/** Who is on call may act alone: a change of that, and who confirms it, is seen by more people than the one who makes it. */
+async function tellOfOnCall(db: Database, change: { readonly text: string; readonly before: readonly string[] }) {
+  const was = change.before.length === 0 ? 'Nobody was on it before.' : `Before it: ${change.before.join(', then ')}.`;
+  const note = {
+    title: 'The on-call list has changed',
+    tone: 'warning' as const,
+    text: [change.text, `${was} Who is on call may break glass.`],
+    copyLine: 'oncall',
+  };
+  await tellChannels(db, { note, severity: 'warning' });
+}
+
+async function tag(deps: ApiDeps, order: Order<z.output<typeof tagBody>>): Promise<CommandReply> {
+  const { add, remove, machine: typed } = order.body;
+  const found = await deps.store.read((db) => findByName(db, typed));
   if (found.kind === 'refusal' && found.body.kind !== 'ambiguous-target') return found;
   const wrong = add.find((each) => !tagPattern.test(each));
   if (wrong !== undefined) {
     return refuse('bad-request', `\`${wrong}\` is no tag: 1 to 60 small letters, digits, dots, dashes, colons.`);
   }
-  const { machine: typed } = order.body;
   const machineName = typed.startsWith('vm:') ? typed.slice('vm:'.length) : typed;
-  await changeTags(db, { machineName, add, remove, by: order.person });
-  const tags = await tagsOf(db, machineName);
-  const text = `${order.person} tagged ${machineName}: ${tags.length === 0 ? 'no tags' : tags.join(', ')}.`;
-  await appendEvent(db, { kind: 'tags-changed', machineName, text });
-  return answer({ kind: 'done', message: text });
+  const reason = reasonOf(order.body);
+  const outcome = await changeMachineTags(deps, { machineName, add, remove, reason, speaker: speakerOf(order.caller) });
+  return outcome.kind === 'changed' ? answer({ kind: 'done', message: outcome.message }) : decisionReply(deps, outcome);
+}
+
+function reasonOf({ reason }: { readonly reason: string }): string {
+  return reason.trim() === '' ? 'no reason given' : reason;
 }

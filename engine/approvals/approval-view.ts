@@ -1,6 +1,8 @@
+import { tagChangeWords } from '../../domain/tag-change.ts';
 import type { ApprovalView } from '../../protocol/chat-api.ts';
 import {
   type ApprovalRecord,
+  approvalsOfIds,
   approvalsOfRuns,
   currentApprovals,
   findApproval,
@@ -9,6 +11,7 @@ import {
 import type { Database } from '../store/database.ts';
 import { eligibleForEach } from './eligible.ts';
 import { changeWordsOf, roleChangeOf } from './role-proposal.ts';
+import { tagChangeOf } from './tag-proposal.ts';
 
 /** An approval as people are shown it, as it is now; undefined when there is none of this id. */
 export async function approvalViewOf(db: Database, id: string): Promise<ApprovalView | undefined> {
@@ -32,8 +35,16 @@ export async function approvalViewsOfRuns(db: Database, runIds: readonly string[
   return new Map(views.flatMap((view) => (view.runId === null ? [] : [[view.runId, view]])));
 }
 
+/** These approvals, the oldest first. */
+export async function approvalViewsOfIds(db: Database, ids: readonly string[]): Promise<ApprovalView[]> {
+  const views = await viewsOf(db, await approvalsOfIds(db, ids));
+  return views.sort((a, b) => a.requestedAtMs - b.requestedAtMs || (a.id < b.id ? -1 : 1));
+}
+
 async function viewsOf(db: Database, approvals: readonly ApprovalRecord[]): Promise<ApprovalView[]> {
-  const waiting = approvals.filter(({ state }) => state === 'pending' || state === 'approved');
+  const waiting = approvals.filter(
+    ({ state, review }) => state === 'pending' || state === 'approved' || review?.reviewedBy === null,
+  );
   const eligible = await eligibleForEach(db, waiting);
   const eligibleOf = new Map(waiting.map(({ id }, index) => [id, eligible[index]]));
   return approvals.map((approval) => viewOf(approval, eligibleOf.get(approval.id) ?? []));
@@ -49,6 +60,8 @@ function viewOf(approval: ApprovalRecord, eligible: readonly string[]): Approval
     ...(approval.concerns !== undefined && {
       subject: { person: approval.concerns, change: changeWordsOf(roleChangeOf(approval.params)) },
     }),
+    ...(approval.operation === 'change-approvers' &&
+      approval.concerns === undefined && { tagChange: tagChangeWords(tagChangeOf(approval.params)) }),
     state: approval.state,
     requestedBy: approval.requestedBy,
     requestedVia: approval.requestedVia,

@@ -2,17 +2,21 @@ import { reviewWithinMs } from '../../domain/break-glass.ts';
 import type { RunId } from '../../domain/ids.ts';
 import { assertNever, invariant } from '../../domain/invariant.ts';
 import type { PlannedFailoverPlan } from '../../domain/planned-failover.ts';
+import { tagChangeWords } from '../../domain/tag-change.ts';
+import { formatDuration } from '../../domain/units.ts';
 import { type ApprovalRecord, moveApproval } from '../store/approvals.ts';
 import { appendAudit } from '../store/audit.ts';
 import type { Database } from '../store/database.ts';
 import type { NewEvent } from '../store/events.ts';
 import { findMachine } from '../store/machines.ts';
 import { tellPersons } from '../store/messages.ts';
+import { wantPager } from '../store/pager-calls.ts';
 import { saveThresholds } from '../store/thresholds.ts';
 import type { ApprovalDeps, Speaker } from './deps.ts';
 import { whatOf } from './end.ts';
 import { wantedThresholds } from './proposal.ts';
 import { applyRoleChange, changeWordsOf, roleChangeOf } from './role-proposal.ts';
+import { applyTagChange, tagChangeOf } from './tag-proposal.ts';
 import { audit, hostOf, showRun, tell } from './tell.ts';
 
 export type Beginning = {
@@ -56,7 +60,7 @@ export async function begin(
     case 'raise-threshold':
       return changeThresholds(db, { ...order, by });
     case 'change-approvers':
-      return changePerson(db, { ...order, by });
+      return approval.concerns === undefined ? changeTags(db, { ...order, by }) : changePerson(db, { ...order, by });
     default:
       return assertNever(approval.operation);
   }
@@ -91,11 +95,21 @@ async function beginFailover(
   });
   if (outcome.kind === 'refused') return notBegun(db, order, outcome.message);
   const { runId } = outcome;
+  if (isBreakGlass) await callPager(db, approval, text);
   const machine = await findMachine(db, plan.machineId);
   const persons = [...new Set([approval.requestedBy, ...order.approvers])];
   await showRun(db, { runId, persons, host: await hostOf(db, machine?.agentId ?? null) });
   await audit(db, { speaker, what: 'approval run', approval, detail: `run ${runId}` });
   return { runId, message: `${text} Follow it with \`show ${runId}\`.`, events: [{ ...told, runId }] };
+}
+
+/** Who could have decided is woken too: nobody has agreed to this. Source: CHAT 5.4 */
+async function callPager(db: Database, approval: ApprovalRecord, text: string): Promise<void> {
+  await wantPager(db, {
+    about: approval.id,
+    title: `Break-glass: ${whatOf(approval)} by ${approval.requestedBy}`,
+    text: `${text} Another person must review it within ${formatDuration(reviewWithinMs)}: review ${approval.id} --note "…"`,
+  });
 }
 
 async function notBegun(db: Database, { approval, speaker }: BeginningBy, why: string): Promise<Begun> {
@@ -112,6 +126,20 @@ async function changeThresholds(db: Database, { approval, by }: BeginningBy): Pr
   await saveThresholds(db, { machineId, thresholds: wantedThresholds(approval.params), setBy: approval.requestedBy });
   await moveApproval(db, approval.id, { state: 'succeeded' });
   const text = `${by} approved the ${whatOf(approval)}; they hold from now on.`;
+  const told = await tell(db, { approval, kind: 'approval-succeeded', tone: 'good', text, isForRequester: true });
+  return { runId: undefined, message: text, events: [told] };
+}
+
+async function changeTags(db: Database, { approval, by, speaker }: BeginningBy): Promise<Begun> {
+  const params = tagChangeOf(approval.params);
+  const words = tagChangeWords(params);
+  await appendAudit(db, {
+    ...{ who: speaker.person, via: speaker.identity, what: 'tags changed', target: params.machineName },
+    detail: `${words}; ${approval.id}, asked for by ${approval.requestedBy}, approved by ${by}`,
+  });
+  await applyTagChange(db, params, approval.requestedBy);
+  await moveApproval(db, approval.id, { state: 'succeeded' });
+  const text = `${by} approved the ${whatOf(approval)}: ${words}. It holds from now on.`;
   const told = await tell(db, { approval, kind: 'approval-succeeded', tone: 'good', text, isForRequester: true });
   return { runId: undefined, message: text, events: [told] };
 }

@@ -4,7 +4,7 @@ import type { RunId } from '../../domain/ids.ts';
 import { assertNever, invariant } from '../../domain/invariant.ts';
 import { lockApproval, lockOpenApproval } from '../store/approvals.ts';
 import { type Database, databaseNowMs } from '../store/database.ts';
-import { onCallPersons } from '../store/people.ts';
+import { onCallPlaceOf } from '../store/people.ts';
 import { begin } from './begin.ts';
 import { type ApprovalDeps, type ApprovalOutcome, refused } from './deps.ts';
 import { failoverTarget } from './failover-facts.ts';
@@ -59,10 +59,9 @@ async function refuseBreakGlass(
   order: BreakGlassOrder & { readonly proposal: Proposal; readonly machineName: string },
 ): Promise<ApprovalOutcome | undefined> {
   const { speaker, machineName, typedName, reason } = order;
-  const isOnCall = (await onCallPersons(db)).includes(speaker.person);
   const facts = {
     person: speaker.person,
-    isOnCall,
+    onCall: await onCallPlaceOf(db, speaker.person),
     machineName,
     typedName,
     reason,

@@ -13,9 +13,9 @@ export async function eligibleFor(db: Database, approval: Decision): Promise<str
 
 /** The same of many, in their order; the number of statements does not grow with them. */
 export async function eligibleForEach(db: Database, approvals: readonly Decision[]): Promise<string[][]> {
-  const ofMachines = approvals.filter(({ concerns }) => concerns === undefined);
+  const ofMachines = approvals.filter(({ operation }) => operation !== 'change-approvers');
   const asked = ofMachines.map(({ machineName, operation }) => {
-    invariant(machineName, 'it is about a machine or a person');
+    invariant(machineName, 'it is about a machine');
     return {
       machineNames: [machineName],
       role: operation === 'raise-threshold' ? ('admin' as const) : ('approver' as const),
@@ -24,8 +24,8 @@ export async function eligibleForEach(db: Database, approvals: readonly Decision
   const persons = await eligiblePersons(db, asked);
   const admins = ofMachines.length === approvals.length ? [] : await siteAdmins(db);
   return approvals.map((approval) =>
-    approval.concerns === undefined
-      ? (persons[ofMachines.indexOf(approval)] ?? [])
-      : admins.filter((person) => person !== approval.concerns),
+    approval.operation === 'change-approvers'
+      ? admins.filter((person) => person !== approval.concerns)
+      : (persons[ofMachines.indexOf(approval)] ?? []),
   );
 }

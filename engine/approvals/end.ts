@@ -43,7 +43,9 @@ export function whatOf(approval: Pick<ApprovalRecord, 'operation' | 'machineName
     case 'raise-threshold':
       return `weaker alert thresholds of ${approval.machineName}`;
     case 'change-approvers':
-      return `role change of ${approval.concerns}`;
+      return approval.concerns === undefined
+        ? `change of the tags of ${approval.machineName}`
+        : `role change of ${approval.concerns}`;
     default:
       return assertNever(approval.operation);
   }

@@ -48,6 +48,7 @@ export async function failoverFacts(
     health: now.health,
     newestPoint: now.newestPoint,
     lagMs: now.lagMs,
+    lagWarnMs: now.thresholds.warnMs,
     activeRun: run && { id: run.id, kind: run.kind, requestedBy: run.requestedBy },
     target: around.target,
   };

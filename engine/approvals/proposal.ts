@@ -9,12 +9,14 @@ import {
   type PlannedFailoverPlan,
   planPlannedFailover,
 } from '../../domain/planned-failover.ts';
+import { decidingTags } from '../../domain/tag-change.ts';
 import { formatDuration } from '../../domain/units.ts';
 import { canonicalText } from '../../protocol/point-manifest.ts';
 import type { ShownWithApproval } from '../store/approvals.ts';
 import type { Database } from '../store/database.ts';
 import { tagsOf } from '../store/machine-tags.ts';
 import type { MachineRecord } from '../store/machines.ts';
+import { decidingTagGrants } from '../store/people.ts';
 import { thresholdsOf } from '../store/thresholds.ts';
 import { failoverFacts } from './failover-facts.ts';
 
@@ -59,28 +61,41 @@ export async function proposeFailover(
   order: Around & { readonly notBeforeMs: number | undefined },
 ): Promise<FailoverProposal> {
   const facts = await failoverFacts(db, machine, order);
-  const tags = await tagsOf(db, machine.name);
+  const tagged = await tagsThatDecide(db, machine.name);
   const decision = planPlannedFailover(facts);
   const { checks } = decision;
   const proposed = (plan: PlannedFailoverPlan, impact: readonly string[]): PlannedProposal => ({
     ...{ plan, facts },
-    proposal: failoverProposal({ machine, tags, plan, checks, impact, notBeforeMs: order.notBeforeMs }),
+    proposal: failoverProposal({ machine, tagged, plan, checks, impact, notBeforeMs: order.notBeforeMs }),
   });
   if (decision.kind === 'planned') return { kind: 'planned', ...proposed(decision.plan, decision.impact) };
   const { message, isOver, plan } = decision;
   return { kind: 'refused', message, isOver, blocked: plan && proposed(plan, []) };
 }
 
+type TagsThatDecide = {
+  readonly tags: readonly string[];
+  /** By which of them somebody decides about the machine; left out when there is none. Part of what the digest covers. */
+  readonly who: { readonly decidingTags?: string };
+};
+
+/** With another set of such tags other people would decide than those who were asked: what waits is then asked for anew. */
+async function tagsThatDecide(db: Database, machineName: string): Promise<TagsThatDecide> {
+  const tags = await tagsOf(db, machineName);
+  const deciding = decidingTags(tags, await decidingTagGrants(db)).sort();
+  return { tags, who: deciding.length === 0 ? {} : { decidingTags: deciding.join(', ') } };
+}
+
 function failoverProposal(given: {
   readonly machine: MachineRecord;
-  readonly tags: readonly string[];
+  readonly tagged: TagsThatDecide;
   readonly plan: PlannedFailoverPlan;
   readonly checks: readonly Check[];
   readonly impact: readonly string[];
   readonly notBeforeMs: number | undefined;
 }): Proposal {
-  const { machine, plan, notBeforeMs } = given;
-  const rule = approvalRule('planned-failover', [{ tags: given.tags }]);
+  const { machine, tagged, plan, notBeforeMs } = given;
+  const rule = approvalRule('planned-failover', [tagged]);
   const params = {
     operation: 'planned-failover',
     plan,
@@ -88,6 +103,7 @@ function failoverProposal(given: {
     policy: { ...machine.policy },
     neededCount: rule.neededCount,
     notBeforeMs: notBeforeMs ?? null,
+    ...tagged.who,
   };
   const shown = { impact: [...given.impact], checks: [...given.checks], facts: failoverWords(plan, notBeforeMs) };
   return { operation: 'planned-failover', rule, params, digest: proposalDigest(params), shown };
@@ -133,7 +149,8 @@ export async function proposeThresholds(
   const facts = { machineName: name, now: from, pointEveryMs: policy.crashConsistentEveryMs };
   const decision = decideThresholds(facts, wanted);
   if (decision.kind !== 'needs-approval') return decision;
-  const rule = approvalRule('raise-threshold', [{ tags: await tagsOf(db, name) }]);
+  const tagged = await tagsThatDecide(db, name);
+  const rule = approvalRule('raise-threshold', [tagged]);
   const params = {
     operation: 'raise-threshold',
     machineId: machine.id,
@@ -141,6 +158,7 @@ export async function proposeThresholds(
     from,
     to: { ...wanted },
     neededCount: rule.neededCount,
+    ...tagged.who,
   };
   const shown = {
     impact: [...decision.impact],

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { changedFields, type ProposalNow } from '../../domain/approval.ts';
+import type { ProposalNow } from '../../domain/approval.ts';
+import { changedFields } from '../../domain/changed-fields.ts';
 import { assertNever, invariant } from '../../domain/invariant.ts';
 import type { PlannedFailoverPlan } from '../../domain/planned-failover.ts';
 import type { ApprovalRecord } from '../store/approvals.ts';
@@ -7,6 +8,7 @@ import type { Database } from '../store/database.ts';
 import { findMachine, type MachineRecord } from '../store/machines.ts';
 import { type Around, proposalDigest, proposeFailover, proposeThresholds, wantedThresholds } from './proposal.ts';
 import { proposeAgain } from './role-proposal.ts';
+import { proposeTagsAgain } from './tag-proposal.ts';
 
 export type Reproposal = {
   readonly now: ProposalNow;
@@ -38,7 +40,8 @@ export async function repropose(db: Database, approval: ApprovalRecord, around: 
       return { now: { kind: 'planned', ...compare(approval, found.proposal.params) }, plan: undefined };
     }
     case 'change-approvers': {
-      const found = await proposeAgain(db, approval);
+      const propose = approval.concerns === undefined ? proposeTagsAgain : proposeAgain;
+      const found = await propose(db, approval);
       if (found.kind === 'over') return over(found.why);
       return { now: { kind: 'planned', ...compare(approval, found.proposal.params) }, plan: undefined };
     }

@@ -4,6 +4,7 @@ import { approvalRule } from '../../domain/approval.ts';
 import {
   areSameRights,
   decideRoleChange,
+  isDeciding,
   type Rights,
   type RightsChange,
   rightsChangeWords,
@@ -13,17 +14,11 @@ import {
   withRole,
 } from '../../domain/role-change.ts';
 import { chatSurfaceName, grantView, personName } from '../../protocol/chat-api.ts';
+import { unlinkPerson } from '../people/console-session.ts';
 import { findAuthenticator, removeAuthenticator } from '../store/authenticators.ts';
 import type { Database } from '../store/database.ts';
-import {
-  activeAdmins,
-  addPerson,
-  findPerson,
-  setDisabled,
-  setGrants,
-  siteAdmins,
-  unlinkUsers,
-} from '../store/people.ts';
+import { machinesTagged } from '../store/machine-tags.ts';
+import { activeAdmins, addPerson, findPerson, setDisabled, setGrants, siteAdmins } from '../store/people.ts';
 import { type Proposal, proposalDigest } from './proposal.ts';
 
 /** What somebody wants to be different about a person; what is left out stays. */
@@ -53,6 +48,8 @@ const roleChangeParams = z.object({
   unlink: z.array(chatSurfaceName),
   resetAuthenticator: z.boolean(),
   neededCount: z.number().int(),
+  /** Which machines a tag means by which the person will decide; left out when there is none. */
+  taggedMachines: z.string().optional(),
 });
 export type RoleChangeParams = z.infer<typeof roleChangeParams>;
 
@@ -83,8 +80,10 @@ export async function proposeRoleChange(db: Database, wish: RoleChangeWish): Pro
   if (decision.kind === 'refused') return decision;
   if (decision.kind !== 'needs-approval') return { ...decision, params: paramsOf(change, wanted, 0) };
   const rule = approvalRule('change-approvers', [], decision);
-  const params = paramsOf(change, wanted, rule.neededCount);
-  const shown = { impact: [...decision.impact], checks: [], facts: rightsFacts(params) };
+  const tagged = await machinesOfNewTags(db, change);
+  const params = { ...paramsOf(change, wanted, rule.neededCount), ...(tagged && { taggedMachines: tagged }) };
+  const meaning = tagged === undefined ? [] : [`Machines with these tags now: ${tagged.slice(0, 400)}.`];
+  const shown = { impact: [...decision.impact, ...meaning], checks: [], facts: rightsFacts(params) };
   const digest = proposalDigest(params);
   return {
     kind: 'planned',
@@ -101,6 +100,17 @@ function paramsOf(change: RightsChange, wanted: WantedRights, neededCount: numbe
     after: storedRights(after),
     unlink: [...(wanted.unlink ?? [])].sort(),
   };
+}
+
+/** What the tags mean by which the person will decide and has not before: who agrees to it agrees to these machines. */
+async function machinesOfNewTags(db: Database, { before, after }: RightsChange): Promise<string | undefined> {
+  const tagOf = (grant: Grant) => (isDeciding(grant) && grant.scope.kind === 'tag' ? [grant.scope.tag] : []);
+  const old = new Set((before?.grants ?? []).flatMap(tagOf));
+  const machines = await machinesTagged(
+    db,
+    [...new Set(after.grants.flatMap(tagOf))].filter((tag) => !old.has(tag)),
+  );
+  return machines.length === 0 ? undefined : machines.join(', ');
 }
 
 function storedRights({ grants, isDisabled }: Rights) {
@@ -165,7 +175,7 @@ export async function applyRoleChange(
     await setGrants(db, person, after.grants, by);
   }
   if (after.isDisabled !== (before?.isDisabled ?? false)) await setDisabled(db, person, after.isDisabled);
-  if (unlink.length > 0) await unlinkUsers(db, person, unlink);
+  if (unlink.length > 0) await unlinkPerson(db, person, unlink);
   if (resetAuthenticator) await removeAuthenticator(db, person);
   return outcome;
 }
@@ -179,7 +189,8 @@ function disabledWord(found: Rights | undefined): string {
   return found?.isDisabled === true ? ' (disabled)' : '';
 }
 
-async function adminsNow(db: Database): Promise<SiteAdmin[]> {
+/** Who is admin of everything; until the transaction ends nobody else changes that, or who decides by a tag. */
+export async function adminsNow(db: Database): Promise<SiteAdmin[]> {
   const admins: SiteAdmin[] = [];
   for (const name of await activeAdmins(db)) {
     admins.push({ name, hasAuthenticator: (await findAuthenticator(db, name))?.isConfirmed === true });

@@ -5,7 +5,7 @@ import type { ApprovalRecord } from '../store/approvals.ts';
 import { appendAudit } from '../store/audit.ts';
 import type { Database } from '../store/database.ts';
 import { appendEvent, type NewEvent } from '../store/events.ts';
-import { addNote, showTopic, type Topic, tellPersons, touchTopic } from '../store/messages.ts';
+import { addNote, copyLinks, showTopic, type Topic, tellPersons, touchTopic } from '../store/messages.ts';
 import type { Speaker } from './deps.ts';
 
 /** What happened to an approval, for people. */
@@ -98,6 +98,9 @@ export async function appendEvents(db: Database, events: readonly NewEvent[]): P
   for (const event of events) await appendEvent(db, event);
 }
 
+/** What ends an approval, or begins what was approved: from here on nobody is asked any more, and what they were shown is written down. */
+const decided = /^approval (executing|rejected|expired|withdrawn|superseded|succeeded|failed)$/;
+
 /** Writes into the audit trail, before the change, what is about to be done with exactly these parameters. */
 export async function audit(
   db: Database,
@@ -109,14 +112,17 @@ export async function audit(
   },
 ): Promise<void> {
   const { speaker, approval } = entry;
+  const links = decided.test(entry.what) ? await copyLinks(db, topicOf(approval.id)) : '';
+  const shown = links === '' ? '' : `; shown in ${links}`;
   await appendAudit(db, {
     who: speaker.person,
     via: speaker.identity,
     what: entry.what,
     target: approval.id,
-    detail: `${approval.operation} of ${aboutOf(approval)}, digest ${approval.digest}; ${entry.detail}`.replaceAll(
-      '\u0000',
-      '',
-    ),
+    detail:
+      `${approval.operation} of ${aboutOf(approval)}, digest ${approval.digest}; ${entry.detail}${shown}`.replaceAll(
+        '\u0000',
+        '',
+      ),
   });
 }

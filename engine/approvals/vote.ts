@@ -24,6 +24,7 @@ import {
 import { eligibleFor } from './eligible.ts';
 import { endWithoutRun, whatOf } from './end.ts';
 import { failoverTarget } from './failover-facts.ts';
+import { mayRequesterAsk } from './may-ask.ts';
 import { type Around, atWords } from './proposal.ts';
 import { type Reproposal, repropose } from './repropose.ts';
 import { appendEvents, audit, tell } from './tell.ts';
@@ -66,12 +67,16 @@ export async function votingFacts(
   given: { readonly approval: ApprovalRecord; readonly around: Around; readonly person: string },
 ): Promise<Voting> {
   const { approval, around, person } = given;
+  // Before and after the look at the plan: whom a tag made eligible in between is none of those who were asked.
+  const before = await eligibleFor(db, approval);
   const reproposal = await repropose(db, approval, around);
+  const eligible = (await eligibleFor(db, approval)).filter((one) => before.includes(one));
   const facts: VoteFacts = {
     approval,
+    eligible,
     proposal: reproposal.now,
     isRequesterActive: await isPersonActive(db, approval.requestedBy),
-    eligible: await eligibleFor(db, approval),
+    mayRequesterAsk: await mayRequesterAsk(db, approval),
     isVoterActive: await isPersonActive(db, person),
     // Last: whatever took its time before must not let an expired approval pass.
     nowMs: await databaseNowMs(db),

@@ -26,7 +26,7 @@ export const approvals = pgTable(
     id: text().primaryKey(),
     revision: integer().notNull().default(1),
     operation: text().notNull(),
-    /** What it is about: a machine ... */
+    /** What it is about: a machine (only its name when it is about its tags: those are of guests that nobody protects, too) ... */
     machineId: text('machine_id').references(() => protectedMachines.id),
     machineName: text('machine_name'),
     /** ... or a person, who may not be there yet. */
@@ -64,12 +64,15 @@ export const approvals = pgTable(
     uniqueIndex('approvals_one_open_of_person')
       .on(table.concerns)
       .where(sql`${oneOf(table.state, openStates)}`),
+    uniqueIndex('approvals_one_open_of_tags')
+      .on(table.machineName)
+      .where(sql`${table.machineId} is null and ${oneOf(table.state, openStates)}`),
     index('approvals_requested').on(table.requestedAt),
     check('approvals_operation', oneOf(table.operation, ['planned-failover', 'raise-threshold', 'change-approvers'])),
     check(
       'approvals_about',
-      sql`(${table.operation} = 'change-approvers') = (${table.concerns} is not null)
-        and (${table.machineId} is null) = (${table.concerns} is not null) and (${table.machineName} is null) = (${table.machineId} is null)`,
+      sql`(${table.operation} = 'change-approvers') = (${table.machineId} is null)
+        and (${table.machineId} is null or ${table.concerns} is null) and (${table.machineName} is null) = (${table.concerns} is not null)`,
     ),
     check('approvals_concerns', sql`${table.concerns} ~ '^[a-z0-9][a-z0-9._-]{0,62}$'`),
     check('approvals_state', oneOf(table.state, [...openStates, ...endedStates])),

@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, getTableColumns, inArray, lte, or, type SQL, sql } from 'drizzle-orm';
+import { and, asc, desc, eq, getTableColumns, gt, inArray, isNull, lte, or, type SQL, sql } from 'drizzle-orm';
 import type { z } from 'zod';
 import { type Approval, type ApprovalState, openStates } from '../../domain/approval.ts';
 import { type ApprovalId, isId, type MachineId, type RunId } from '../../domain/ids.ts';
@@ -17,7 +17,7 @@ export type ShownWithApproval = z.infer<typeof shownSchema>;
 /** An approval as its rows say, with all that is kept beside the decision. */
 export type ApprovalRecord = Approval & {
   readonly id: ApprovalId;
-  /** Undefined for what is about a person. */
+  /** Undefined for what is about a person, or a machine's tags. */
   readonly machineId: MachineId | undefined;
   /** As it was given to insertApproval; parse it with the schema of its operation. */
   readonly params: unknown;
@@ -33,10 +33,12 @@ export type ApprovalRecord = Approval & {
   readonly runId: RunId | undefined;
 };
 
-/** What an approval is about: a machine, or a person whose rights it changes. */
+/** What an approval is about: a machine, a person whose rights it changes, or the tags of a machine, which need not be protected. */
 export type ApprovalSubject =
   | { readonly machineId: MachineId; readonly machineName: string }
-  | { readonly concerns: string };
+  | { readonly concerns: string }
+  | TagsOfMachine;
+export type TagsOfMachine = { readonly machineName: string; readonly machineId?: undefined };
 
 export type NewApproval = ApprovalSubject & {
   readonly operation: Approval['operation'];
@@ -79,17 +81,21 @@ export async function lockApproval(db: Database, id: string): Promise<ApprovalRe
   return findApproval(db, id);
 }
 
-/** The pending, approved or executing approval of a machine, or of a person, locked; there is never more than one. */
+/** The pending, approved or executing approval of a machine, of a person or of tags, locked; there is never more than one. */
 export async function lockOpenApproval(
   db: Database,
-  subject: { readonly machineId: MachineId } | { readonly concerns: string },
+  subject: { readonly machineId: MachineId } | { readonly concerns: string } | TagsOfMachine,
   operation: Approval['operation'],
 ): Promise<ApprovalRecord | undefined> {
-  const isOfSubject =
-    'concerns' in subject ? eq(approvals.concerns, subject.concerns) : eq(approvals.machineId, subject.machineId);
-  const condition = and(isOfSubject, eq(approvals.operation, operation), isOpen());
+  const condition = and(isOfSubject(subject), eq(approvals.operation, operation), isOpen());
   const [row] = await db.select({ id: approvals.id }).from(approvals).where(condition).for('update');
   return row && findApproval(db, row.id);
+}
+
+function isOfSubject(subject: { readonly machineId: MachineId } | { readonly concerns: string } | TagsOfMachine) {
+  if ('concerns' in subject) return eq(approvals.concerns, subject.concerns);
+  if (subject.machineId !== undefined) return eq(approvals.machineId, subject.machineId);
+  return and(eq(approvals.machineName, subject.machineName), isNull(approvals.machineId));
 }
 
 export async function findApprovalOfRun(db: Database, runId: string): Promise<ApprovalRecord | undefined> {
@@ -108,12 +114,17 @@ export async function listApprovals(db: Database, limit = 100): Promise<Approval
   return ids.flatMap((id) => found.filter((approval) => approval.id === id));
 }
 
-/** The open ones, and those that ended within a time, the newest first. */
+/** The open ones, those that ended within a time, and what was done alone and nobody has reviewed yet; the newest first. */
 export async function currentApprovals(db: Database, endedWithinMs: number): Promise<ApprovalRecord[]> {
   const endedAt = sql`greatest(${approvals.requestedAt}, ${approvals.decidedAt}, ${runs.finishedAt})`;
   const hasJustEnded = sql`${endedAt} > clock_timestamp() - make_interval(secs => ${endedWithinMs / 1000})`;
-  const found = await approvalsWhere(db, sql`(${isOpen()} or ${hasJustEnded})`);
+  const found = await approvalsWhere(db, sql`(${isOpen()} or ${hasJustEnded} or (${isUnreviewed}))`);
   return found.sort((a, b) => b.requestedAtMs - a.requestedAtMs || (a.id < b.id ? 1 : -1));
+}
+
+/** These approvals, in no order. */
+export async function approvalsOfIds(db: Database, ids: readonly string[]): Promise<ApprovalRecord[]> {
+  return ids.length === 0 ? [] : approvalsWhere(db, inArray(approvals.id, [...ids]));
 }
 
 /** The approvals that let these runs run. */
@@ -132,6 +143,24 @@ export async function dueApprovals(db: Database): Promise<ApprovalId[]> {
   return rows.map((row) => idOf('approval', row.id));
 }
 
+/**
+ * Some of the approvals that wait for people or for their time, in the order of their ids.
+ *
+ * @param page after: the last id of the page before; '' for the first page
+ */
+export async function waitingApprovals(
+  db: Database,
+  page: { readonly after: string; readonly countMax: number },
+): Promise<ApprovalId[]> {
+  const rows = await db
+    .select({ id: approvals.id })
+    .from(approvals)
+    .where(and(inArray(approvals.state, ['pending', 'approved']), gt(approvals.id, page.after)))
+    .orderBy(asc(approvals.id))
+    .limit(page.countMax);
+  return rows.map((row) => idOf('approval', row.id));
+}
+
 export type OverdueReview = {
   readonly id: ApprovalId;
   readonly machineName: string;
@@ -144,9 +173,7 @@ export async function overdueReviews(db: Database): Promise<OverdueReview[]> {
   const rows = await db
     .select()
     .from(approvals)
-    .where(
-      sql`${approvals.isBreakGlass} and ${approvals.reviewedBy} is null and ${approvals.reviewDueAt} <= clock_timestamp()`,
-    );
+    .where(sql`${isUnreviewed} and ${approvals.reviewDueAt} <= clock_timestamp()`);
   return rows.map((row) => {
     invariant(row.reviewDueAt, 'a break-glass has a time for its review');
     const { machineName, requestedBy } = row;
@@ -225,6 +252,8 @@ export async function saveReview(
     .where(eq(approvals.id, id));
 }
 
+const isUnreviewed = sql`${approvals.isBreakGlass} and ${approvals.reviewedBy} is null`;
+
 function isOpen() {
   return sql<boolean>`(${approvals.state} in (${sql.raw(openStates.map((state) => `'${state}'`).join(', '))}))`;
 }
@@ -279,6 +308,7 @@ function approvalOf(row: ApprovalRow, votes: readonly ApprovalView['votes'][numb
       dueAtMs: row.reviewDueAt.getTime(),
       reviewedBy: row.reviewedBy,
       note: row.reviewNote,
+      reviewedAtMs: row.reviewedAt?.getTime() ?? null,
     },
     decidedBy: row.decidedBy ?? undefined,
     decidedAtMs: row.decidedAt?.getTime(),

@@ -30,6 +30,17 @@ export async function tagsOf(db: Database, machineName: string): Promise<readonl
   return (await tagsOfMachines(db, [machineName])).get(machineName) ?? [];
 }
 
+/** The machines that carry one of these tags, by name. */
+export async function machinesTagged(db: Database, tags: readonly string[]): Promise<string[]> {
+  if (tags.length === 0) return [];
+  const rows = await db
+    .selectDistinct({ name: machineTags.machineName })
+    .from(machineTags)
+    .where(inArray(machineTags.tag, [...tags]))
+    .orderBy(machineTags.machineName);
+  return rows.map(({ name }) => name);
+}
+
 export async function changeTags(
   db: Database,
   change: {

@@ -98,6 +98,9 @@ export const onCall = pgTable(
     person: text()
       .notNull()
       .references(() => persons.name),
+    /** Who put the person on the list; null: before this was kept. */
+    setBy: text('set_by'),
+    setAt: instant('set_at').notNull().defaultNow(),
   },
   (table) => [unique('on_call_person').on(table.person), check('on_call_position', sql`${table.position} >= 0`)],
 );

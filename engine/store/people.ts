@@ -1,5 +1,8 @@
 import { and, asc, eq, inArray, isNull, sql } from 'drizzle-orm';
 import { coversAll, type Grant } from '../../domain/access.ts';
+import type { OnCallPlace } from '../../domain/break-glass.ts';
+import { isDeciding } from '../../domain/role-change.ts';
+import type { DecidingTagGrant } from '../../domain/tag-change.ts';
 import { type GrantView, grantView, type PersonView } from '../../protocol/chat-api.ts';
 import { endSessionsOf } from './console-sessions.ts';
 import type { Database } from './database.ts';
@@ -82,11 +85,32 @@ export async function onCallPersons(db: Database): Promise<string[]> {
   return rows.map(({ person }) => person);
 }
 
-/** Replaces the on-call list. Call it in a transaction. */
-export async function setOnCall(db: Database, names: readonly string[]): Promise<void> {
+/**
+ * Replaces the on-call list. Call it in a transaction. Who was on it before and stays keeps by whom and since when, so that a new order of
+ * the list makes nobody newer; only when another one confirms who had put themselves there, this one counts from now on.
+ */
+export async function setOnCall(db: Database, names: readonly string[], by: string): Promise<void> {
   await lockInTransaction(db, 'on-call list');
-  await db.delete(onCall);
-  if (names.length > 0) await db.insert(onCall).values(names.map((person, position) => ({ person, position })));
+  const before = await db.delete(onCall).returning();
+  if (names.length === 0) return;
+  const rows = names.map((person, position) => {
+    const old = before.find((row) => row.person === person);
+    const isConfirmed = old?.setBy === person && by !== person;
+    if (old !== undefined && !isConfirmed) return { ...old, position };
+    return { person, position, setBy: by, setAt: sql`clock_timestamp()` };
+  });
+  await db.insert(onCall).values(rows);
+}
+
+/** The person's place on the on-call list, by the database's clock; undefined when they are not on it. */
+export async function onCallPlaceOf(db: Database, person: string): Promise<OnCallPlace | undefined> {
+  const sinceMs = sql<number>`(extract(epoch from clock_timestamp() - ${onCall.setAt}) * 1000)::float8`;
+  const [row] = await db
+    .select({ setBy: onCall.setBy, sinceMs })
+    .from(onCall)
+    .innerJoin(persons, eq(onCall.person, persons.name))
+    .where(and(eq(onCall.person, person), isNull(persons.disabledAt)));
+  return row && { isSelfSet: row.setBy === person, sinceMs: Math.max(0, Math.floor(row.sinceMs)) };
 }
 
 /** Who somebody in chat is; undefined for a chat user who is linked to nobody. */
@@ -169,6 +193,16 @@ export async function siteAdmins(db: Database): Promise<string[]> {
   const held = await activeGrants(db);
   const isAdmin = ({ role, scope }: Grant) => role === 'admin' && scope.kind === 'everything';
   return [...held].filter(([, each]) => each.some(isAdmin)).map(([person]) => person);
+}
+
+/** Everybody who decides by a tag, also persons who are disabled: they may be enabled again. */
+export async function decidingTagGrants(db: Database): Promise<DecidingTagGrant[]> {
+  const rows = await db
+    .select()
+    .from(grants)
+    .where(eq(grants.scopeKind, 'tag'))
+    .orderBy(asc(grants.scopeValue), asc(grants.person), asc(grants.role));
+  return rows.map((row) => ({ person: row.person, role: grantOf(row).role, tag: row.scopeValue })).filter(isDeciding);
 }
 
 /** True when one of these persons is linked to a chat user. */

@@ -12,14 +12,16 @@ import { startTestPostgres, type TestPostgres } from '../fixtures/postgres.ts';
 import { sceneOf, tryAttack } from './attack.ts';
 import { type AttackSite, startAttackSite } from './attack-site.ts';
 import { forgedCallers, strangers } from './caller-attacks.ts';
-import { changedPlans, selfApprovals, staleAttacks, voterAttacks } from './decision-attacks.ts';
+import { changedPlans, staleAttacks } from './decision-attacks.ts';
 import { uncoveredRuns } from './evidence.ts';
 import { plantedBugs, type Rules } from './planted-bugs.ts';
 import { breakGlassAttacks, linkAttacks, stepUpAttacks } from './proof-attacks.ts';
 import { race, races, rivals } from './races.ts';
 import { malformedRequests } from './request-attacks.ts';
 import { roleAttacks } from './role-attacks.ts';
+import { scopeAttacks, tagAttacks } from './tag-attacks.ts';
 import type { Voice } from './voice.ts';
+import { selfApprovals, voterAttacks } from './voter-attacks.ts';
 
 let postgres: TestPostgres;
 let site: AttackSite;
@@ -44,6 +46,8 @@ describe.each([
   ['a chat user is who confirmed it', linkAttacks],
   ['the way without approval is narrow', breakGlassAttacks],
   ['who may approve is not changed by one alone', roleAttacks],
+  ['who may approve is not changed by a tag alone', tagAttacks],
+  ['a role for one machine is none for the site', scopeAttacks],
   ['what cannot be understood is no order', malformedRequests],
   ['what happens at the same moment has one outcome', races],
 ] as const)('%s', (_area, attacks) => {

@@ -250,7 +250,8 @@ function predictVote(world: World, request: Request, move: Extract<Move, { kind:
     request.state = 'rejected';
     return true;
   }
-  if (world.disabled.has(request.by) || request.world !== worldWords(world)) return end(request, 'superseded');
+  // A viewer may ask for nothing: what they asked for before counts no more.
+  if (!mayDecide(world, request.by) || request.world !== worldWords(world)) return end(request, 'superseded');
   const standing = new Set([...request.yes, voter].filter((name) => mayDecide(world, name)));
   const isRepeated = request.yes.has(voter) && standing.size < request.needed;
   if (isRepeated || move.code === 'wrong') return false;

@@ -1,9 +1,11 @@
 import { decideVote } from '../../domain/approval.ts';
 import type { ApiDeps } from '../../engine/api/deps.ts';
 import type { Attack } from './attack.ts';
-import { changedPlans, selfApprovals, staleAttacks, voterAttacks } from './decision-attacks.ts';
+import { changedPlans, staleAttacks } from './decision-attacks.ts';
 import { stepUpAttacks } from './proof-attacks.ts';
 import { roleAttacks } from './role-attacks.ts';
+import { tagAttacks } from './tag-attacks.ts';
+import { selfApprovals, voterAttacks } from './voter-attacks.ts';
 
 export type Rules = ApiDeps['approvals'];
 /** A mistake that somebody could make, as other rules in place of ours, and the attacks that must notice it. */
@@ -14,7 +16,15 @@ export type PlantedBug = {
 };
 
 const everyAttack = [
-  ...[...selfApprovals, ...voterAttacks, ...staleAttacks, ...changedPlans, ...stepUpAttacks, ...roleAttacks],
+  ...[
+    ...selfApprovals,
+    ...voterAttacks,
+    ...staleAttacks,
+    ...changedPlans,
+    ...stepUpAttacks,
+    ...roleAttacks,
+    ...tagAttacks,
+  ],
 ];
 function attacks(...names: readonly string[]): Attack[] {
   return names.map((name) => {
@@ -81,7 +91,20 @@ export const plantedBugs: readonly PlantedBug[] = [
       const { digest } = facts.approval;
       return decideVote({ ...facts, proposal: { kind: 'planned', digest, changes: [] } }, vote);
     }),
-    noticedBy: attacks('click: its epoch'),
+    noticedBy: attacks('click: its epoch', 'an approver of what waits'),
+  },
+  {
+    name: 'whoever asked may have lost the role',
+    broken: decidesWith((facts, vote) => decideVote({ ...facts, mayRequesterAsk: true }, vote)),
+    noticedBy: attacks('was made a viewer meanwhile', 'narrowed to another machine meanwhile'),
+  },
+  {
+    name: 'whoever asked for a change of tags may decide',
+    broken: decidesWith((facts, vote) => {
+      const approval = { ...facts.approval, requestedBy: '' };
+      return decideVote({ ...facts, approval }, vote);
+    }),
+    noticedBy: attacks('approves their own change of tags'),
   },
   {
     name: 'a request that has ended can be approved',

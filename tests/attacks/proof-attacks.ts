@@ -195,7 +195,7 @@ export const linkAttacks: readonly Attack[] = [
   },
   {
     name: 'the link code of a person who was disabled',
-    hears: /disabled/,
+    hears: /not a code of this installation|disabled/,
     attack: async (scene) => {
       const code = await codeFrom((await scene.person('ben')).certificate);
       await scene.disable('ben');
@@ -257,6 +257,16 @@ export const breakGlassAttacks: readonly Attack[] = [
     name: 'break-glass by somebody who is not on call',
     hears: /Only somebody on call/,
     attack: breaks({ isOnCall: false }),
+  },
+  {
+    name: 'break-glass by an admin who put themselves on call just now',
+    hears: /You put yourself on the on-call list/,
+    attack: async (scene) => {
+      const ada = await scene.person('ada');
+      await ada.certificate.post(chatRoutes.onCall, { persons: ['ada'] });
+      const order = { breakGlass: { typedName: scene.machine.name }, code: ada.code() };
+      return ada.certificate.request(scene.machine.name, order);
+    },
   },
   {
     name: 'break-glass with another name typed',

@@ -7,6 +7,7 @@ const critical: AttentionFacts = {
   rule: 'lag',
   severity: 'critical',
   state: 'open',
+  step: 0,
   escalationLevel: 0,
   escalatesFromMs: 0,
   confirmedAtMs: null,
@@ -34,9 +35,19 @@ describe('attention', () => {
     ['a muted one says nothing', { state: 'muted' }, 6000, 'none'],
     ['an open drill is told of daily', { rule: 'drill-left-open', severity: 'warning' }, 1440, 'remind-daily'],
     ['not before', { rule: 'drill-left-open', severity: 'warning' }, 1439, 'none'],
+    ['a credential is not, at first', { rule: 'credential-expiring', severity: 'warning' }, 1440, 'none'],
+    ['in its last week it is', { rule: 'credential-expiring', severity: 'warning', step: 1 }, 1440, 'remind-daily'],
   ])('%s', (_what, changes, minutes, due) => {
-    const found = attentionDue({ ...critical, ...changes }, minutes * minute);
+    const found = attentionDue({ ...critical, ...changes }, { nowMs: minutes * minute, isChatDown: false });
     expect(found.kind === 'escalate' ? `escalate ${found.level}` : found.kind).toBe(due);
+  });
+
+  test('where no platform takes messages, whoever can still be told is told after a minute', () => {
+    const at = (nowMs: number) => attentionDue(critical, { nowMs, isChatDown: true });
+    expect(at(59_999)).toEqual({ kind: 'none' });
+    expect(at(minute)).toEqual({ kind: 'escalate', level: 1 });
+    const acknowledged = { ...critical, state: 'acknowledged', confirmedAtMs: 0 } as const;
+    expect(attentionDue(acknowledged, { nowMs: minute, isChatDown: true })).toEqual({ kind: 'none' });
   });
 });
 

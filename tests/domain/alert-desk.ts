@@ -2,6 +2,7 @@ import type { AlertChange, Desired, OpenAlert, Watch } from '../../domain/alert.
 import { conditionsOf } from '../../domain/alert-conditions.ts';
 import { evaluate } from '../../domain/alert-evaluation.ts';
 import type { AlertFacts } from '../../domain/alert-facts.ts';
+import { alertFacts } from './alert-facts.ts';
 
 export type Told = { readonly atMs: number; readonly change: AlertChange };
 
@@ -19,6 +20,7 @@ export function createDesk() {
         open.push(rowOf(`alr_${lastId}`, change.alert, nowMs));
         return;
       case 'raise':
+      case 'remind':
       case 'lower':
       case 'update':
       case 'grow':
@@ -53,14 +55,32 @@ export function createDesk() {
   };
 }
 
-function wordsOf({ title, text, nextStep, machineNames, members }: Desired) {
-  return { title, text, nextStep, machineNames, members };
+function wordsOf({ title, text, nextStep, machineNames, members, step }: Desired) {
+  return { title, text, nextStep, machineNames, members, step };
 }
 
 function rowOf(id: string, desired: Desired, nowMs: number): OpenAlert {
   const { rule, scope, severity, groupScope } = desired;
   const times = { openedAtMs: nowMs, wordsAtMs: nowMs };
   return { id, rule, scope, severity, groupScope, state: 'open', muteKind: null, ...wordsOf(desired), ...times };
+}
+
+export type Desk = ReturnType<typeof createDesk>;
+
+/** Looks every ten seconds while the facts are what the function says; returns what was told, quiet edits left out. */
+export function lookOn(
+  desk: Desk,
+  span: { readonly fromMs: number; readonly toMs: number },
+  factsAt: (nowMs: number) => Partial<AlertFacts>,
+): string[] {
+  const before = desk.told.length;
+  for (let nowMs = span.fromMs; nowMs < span.toMs; nowMs += 10_000) {
+    desk.look(alertFacts({ nowMs, ...factsAt(nowMs) }));
+  }
+  return desk.told
+    .slice(before)
+    .filter(({ change }) => change.kind !== 'update')
+    .map(({ change }) => shortOf(change));
 }
 
 /** `open lag vm-7 warning`: what a change says, in short. */

@@ -43,6 +43,7 @@ export function alertFacts(changes: Partial<AlertFacts> = {}): AlertFacts {
     messages: { dead: [], waiting: [] },
     reviews: [],
     credentials: [],
+    auditProblem: undefined,
     probes: {
       vault: { description: '/vault', failure: undefined },
       processServers: [{ url: 'https://ps-1:9443', failure: undefined }],

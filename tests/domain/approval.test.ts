@@ -2,7 +2,6 @@ import { describe, expect, test } from 'vitest';
 import {
   type Approval,
   approvalRule,
-  changedFields,
   decideStart,
   decideVote,
   decideWithdraw,
@@ -10,8 +9,10 @@ import {
   openForMs,
   type Vote,
   type VoteFacts,
+  whyDead,
 } from '../../domain/approval.ts';
 import { type BreakGlassFacts, decideBreakGlass, decideReview } from '../../domain/break-glass.ts';
+import { changedFields } from '../../domain/changed-fields.ts';
 import { hourMs, minuteMs } from '../../domain/units.ts';
 
 const digest = 'ab12cd34'.padEnd(64, '0');
@@ -35,6 +36,7 @@ const facts = (approval: Partial<Approval> = {}, more: Partial<VoteFacts> = {}):
   nowMs: 999,
   proposal: { kind: 'planned', digest, changes: [] },
   isRequesterActive: true,
+  mayRequesterAsk: true,
   eligible: ['ana', 'ben', 'carla'],
   isVoterActive: true,
   ...more,
@@ -136,6 +138,10 @@ describe('a vote', () => {
       message: 'gone',
     });
     expect(decideVote(facts({}, { isRequesterActive: false }), ben)).toMatchObject({ kind: 'superseded' });
+    expect(decideVote(facts({}, { mayRequesterAsk: false }), ben)).toMatchObject({
+      kind: 'superseded',
+      message: expect.stringContaining('ana, who asked for it, may not ask for it any more'),
+    });
   });
 
   test('one rejection closes it, also when it was approved and only waits for its time', () => {
@@ -179,12 +185,28 @@ describe('an approved operation that waits for its time', () => {
     );
     expect(decideStart(facts(waiting, { eligible: ['carla'] })).kind).toBe('superseded');
     expect(decideStart(facts(waiting, { isRequesterActive: false })).kind).toBe('superseded');
+    expect(decideStart(facts(waiting, { mayRequesterAsk: false })).kind).toBe('superseded');
   });
   test('waits while a check fails, and nothing that is only pending begins', () => {
     const proposal = { kind: 'not-now', message: 'silent', digest, changes: [] } as const;
     expect(decideStart(facts(waiting, { proposal }))).toEqual({ kind: 'wait' });
     expect(decideStart(facts({ ...waiting, state: 'pending' }))).toEqual({ kind: 'wait' });
   });
+});
+
+test('a request is dead when it can come to nothing any more, and not while it only has to wait', () => {
+  const approved = { state: 'approved', votes: [{ person: 'ben', decision: 'approve' }] } as const;
+  expect(whyDead(facts())).toBeUndefined();
+  expect(whyDead(facts(approved))).toBeUndefined();
+  const blocked = { kind: 'not-now', message: 'silent', digest: undefined, changes: [] } as const;
+  expect(whyDead(facts({}, { proposal: blocked }))).toBeUndefined();
+  expect(whyDead(facts({}, { eligible: [] }))).toBeUndefined();
+  const changed = { kind: 'planned', digest: 'e', changes: ['epoch: 1, now 2'] } as const;
+  expect(whyDead(facts({}, { proposal: changed }))).toContain('epoch: 1, now 2');
+  expect(whyDead(facts({}, { isRequesterActive: false }))).toContain('disabled');
+  expect(whyDead(facts(approved, { mayRequesterAsk: false }))).toContain('may not ask');
+  expect(whyDead(facts(approved, { eligible: ['carla'] }))).toContain('Not everybody who approved it');
+  expect(whyDead(facts({ state: 'executing' }, { proposal: changed }))).toBeUndefined();
 });
 
 test('only whoever asked withdraws, and only before it has begun', () => {
@@ -197,7 +219,7 @@ test('only whoever asked withdraws, and only before it has begun', () => {
 describe('break-glass', () => {
   const alone: BreakGlassFacts = {
     person: 'ana',
-    isOnCall: true,
+    onCall: { isSelfSet: false, sinceMs: 0 },
     machineName: 'vm-7',
     typedName: 'vm-7',
     reason: 'site is burning',
@@ -209,7 +231,9 @@ describe('break-glass', () => {
     expect(decideBreakGlass({ ...alone, typedName: '', waitedMs: 5 * minuteMs })).toEqual({ kind: 'allowed' });
   });
   const refused: [string, Partial<BreakGlassFacts>][] = [
-    ['not on call', { isOnCall: false }],
+    ['not on call', { onCall: undefined }],
+    ['on call since just now by oneself', { onCall: { isSelfSet: true, sinceMs: 0 } }],
+    ['on call by oneself for less than a day', { onCall: { isSelfSet: true, sinceMs: 24 * hourMs - 1 } }],
     ['no reason', { reason: ' ' }],
     ['another name', { typedName: 'vm-8' }],
     ['another name after five minutes', { typedName: 'vm-8', waitedMs: 6 * minuteMs }],
@@ -221,7 +245,16 @@ describe('break-glass', () => {
   });
   test('needs the code, which is asked for last', () => {
     expect(decideBreakGlass({ ...alone, stepUp: 'wrong' })).toEqual({ kind: 'step-up', stepUp: 'wrong' });
-    expect(decideBreakGlass({ ...alone, isOnCall: false, stepUp: 'wrong' }).kind).toBe('refused');
+    expect(decideBreakGlass({ ...alone, onCall: undefined, stepUp: 'wrong' }).kind).toBe('refused');
+  });
+  test('is for whom another person put on call, and after a day for who put themselves there: the refusal says so', () => {
+    const onCall = { isSelfSet: true, sinceMs: 24 * hourMs };
+    expect(decideBreakGlass({ ...alone, onCall }).kind).toBe('allowed');
+    expect(decideBreakGlass({ ...alone, onCall: { ...onCall, sinceMs: hourMs } })).toEqual({
+      kind: 'refused',
+      message: expect.stringMatching(/You put yourself on the on-call list 1 h.* ago, .* For another 23 h/),
+      nextStep: expect.stringContaining('`oncall set ana`'),
+    });
   });
 
   const done = {

@@ -10,6 +10,8 @@ const anyRun: fc.Arbitrary<ReportedRun> = fc.record({
   kind: fc.constantFrom('test-failover', 'planned-failover'),
   state: fc.constantFrom('active', 'succeeded', 'failed'),
   isVerified: fc.boolean(),
+  isFromChosenPoint: fc.boolean(),
+  breakGlass: fc.constantFrom('none', 'unreviewed', 'reviewed'),
   rpoMs: times,
   rtoMs: times,
 });
@@ -25,6 +27,8 @@ const run = (more: Partial<ReportedRun> = {}): ReportedRun => ({
   kind: 'test-failover',
   state: 'succeeded',
   isVerified: true,
+  isFromChosenPoint: false,
+  breakGlass: 'none',
   rpoMs: 9000,
   rtoMs: 4000,
   ...more,
@@ -42,6 +46,9 @@ test('an empty period proves nothing: every protected machine is without a drill
     verifiedDrillCount: 0,
     failoverCount: 0,
     failedRunCount: 0,
+    chosenPointDrillCount: 0,
+    breakGlassCount: 0,
+    unreviewedBreakGlassCount: 0,
     machinesWithoutDrill: ['vm-1', 'vm-2'],
     rpoMs: null,
     rtoMs: null,
@@ -68,11 +75,30 @@ test('only a verified drill that succeeded proves a machine; a failover, a faile
 test('a guest that was never seen up has no recovery time, but its point’s age counts', () => {
   const runs = [run({ rpoMs: 1000, rtoMs: 4000 }), run({ isVerified: false, rpoMs: 60_000, rtoMs: 120_000 })];
   const { rpoMs, rtoMs } = summariseRuns(runs, []);
-  expect(rpoMs).toEqual({ medianMs: 60_000, worstMs: 60_000 });
+  expect(rpoMs).toEqual({ medianMs: 30_500, worstMs: 60_000 });
   expect(rtoMs).toEqual({ medianMs: 4000, worstMs: 4000 });
 });
 
-test('whatever ran: counts add up, the middle is never worse than the worst, and each was measured', () => {
+test('a drill from a chosen point proves that the machine starts, and says nothing of the data that would be lost', () => {
+  const old = run({ isFromChosenPoint: true, rpoMs: 86_400_000, rtoMs: 6000 });
+  const summary = summariseRuns([run({ rpoMs: 9000, rtoMs: 4000 }), old], [{ name: 'vm-1', isProtected: true }]);
+  expect(summary).toMatchObject({ drillCount: 2, verifiedDrillCount: 2, chosenPointDrillCount: 1 });
+  expect(summary.rpoMs).toEqual({ medianMs: 9000, worstMs: 9000 });
+  expect(summary.rtoMs).toEqual({ medianMs: 5000, worstMs: 6000 });
+  expect(summariseRuns([old], [])).toMatchObject({ rpoMs: null, chosenPointDrillCount: 1 });
+});
+
+test('a run without an approver is counted, and so is one that nobody has reviewed', () => {
+  const glass = (breakGlass: 'unreviewed' | 'reviewed') => run({ kind: 'planned-failover', breakGlass });
+  const runs = [run({ kind: 'planned-failover' }), glass('reviewed'), glass('unreviewed')];
+  expect(summariseRuns(runs, [])).toMatchObject({
+    failoverCount: 3,
+    breakGlassCount: 2,
+    unreviewedBreakGlassCount: 1,
+  });
+});
+
+test('whatever ran: counts add up, the middle is never worse than the worst, and the worst was measured', () => {
   fc.assert(
     fc.property(anyRuns, anyMachines, (runs, machines) => {
       const summary = summariseRuns(runs, machines);
@@ -80,10 +106,11 @@ test('whatever ran: counts add up, the middle is never worse than the worst, and
       expect(summary.verifiedDrillCount).toBeLessThanOrEqual(summary.drillCount);
       expect(summary.verifiedDrillCount + summary.failedRunCount).toBeLessThanOrEqual(runs.length);
       for (const [spread, field] of [[summary.rpoMs, 'rpoMs'] as const, [summary.rtoMs, 'rtoMs'] as const]) {
-        const measured = runs.filter((one) => one.state === 'succeeded').map((one) => one[field]);
+        const measured = runs
+          .filter((one) => one.state === 'succeeded' && !(field === 'rpoMs' && one.isFromChosenPoint))
+          .map((one) => one[field]);
         if (spread === null) continue;
         expect(spread.medianMs).toBeLessThanOrEqual(spread.worstMs);
-        expect(measured).toContain(spread.medianMs);
         expect(measured).toContain(spread.worstMs);
       }
     }),
@@ -116,15 +143,18 @@ test('the order of the runs makes no difference', () => {
   );
 });
 
-test('what was measured is told by its middle and its slowest; of an even number the middle is the slower one', () => {
+test('what was measured is told by its middle and its slowest; of an even number the middle is the mean of two', () => {
   expect(measuredTimes([])).toBeNull();
   expect(measuredTimes([4200.4])).toEqual({ medianMs: 4200, slowestMs: 4200, runCount: 1 });
-  expect(measuredTimes([9000, 3000, 4000, 5000])).toEqual({ medianMs: 5000, slowestMs: 9000, runCount: 4 });
+  expect(measuredTimes([9000, 3000, 4000, 5000])).toEqual({ medianMs: 4500, slowestMs: 9000, runCount: 4 });
+  expect(medianOf([1000, 2000])).toBe(1500);
+  expect(medianOf([])).toBeUndefined();
   fc.assert(
     fc.property(fc.array(fc.integer({ min: 0, max: 1_000_000 }), { minLength: 1 }), (values) => {
       const middle = medianOf(values) ?? Number.NaN;
-      expect(2 * values.filter((value) => value <= middle).length).toBeGreaterThanOrEqual(values.length);
-      expect(2 * values.filter((value) => value >= middle).length).toBeGreaterThanOrEqual(values.length);
+      // The mean of two is rounded to a whole millisecond.
+      expect(2 * values.filter((value) => value <= middle + 1).length).toBeGreaterThanOrEqual(values.length);
+      expect(2 * values.filter((value) => value >= middle - 1).length).toBeGreaterThanOrEqual(values.length);
     }),
   );
 });

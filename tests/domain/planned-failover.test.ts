@@ -3,7 +3,7 @@ import type { DiskId, MachineId } from '../../domain/ids.ts';
 import { invariant } from '../../domain/invariant.ts';
 import { type PlannedFailoverFacts, planPlannedFailover } from '../../domain/planned-failover.ts';
 import { defaultPolicy } from '../../domain/replication-policy.ts';
-import { mebibyte, secondMs } from '../../domain/units.ts';
+import { mebibyte, minuteMs, secondMs } from '../../domain/units.ts';
 
 const machine: PlannedFailoverFacts['machine'] = {
   id: 'mch_0000000001' as MachineId,
@@ -34,6 +34,7 @@ const healthy: PlannedFailoverFacts = {
   health: { kind: 'healthy' },
   newestPoint: { epoch: 1 },
   lagMs: 12 * secondMs,
+  lagWarnMs: defaultPolicy.rpoThresholdMs,
   activeRun: undefined,
   target: usable,
 };
@@ -106,6 +107,13 @@ test('what changes by itself is not in the plan: the digest of what was asked fo
     activity: { kind: 'sending', queuedBytes: 9 },
   } as const;
   expect(planPlannedFailover({ ...healthy, ...later }).plan).toEqual(planPlannedFailover(healthy).plan);
+});
+
+test('the lag is judged by the threshold of the machine, not by that of its policy', () => {
+  const lag = (lagMs: number, lagWarnMs: number) =>
+    planPlannedFailover({ ...healthy, lagMs, lagWarnMs }).checks.find(({ name }) => name === 'lag')?.state;
+  expect(lag(2 * minuteMs, 5 * minuteMs)).toBe('ok');
+  expect(lag(40 * secondMs, 30 * secondMs)).toBe('warning');
 });
 
 test('a warning is shown and refuses nothing', () => {

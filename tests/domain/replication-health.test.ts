@@ -49,6 +49,18 @@ test('a pause is shown as a warning with its reason, whatever else is wrong', ()
   });
 });
 
+test('what people asked for is expected, and only that: a first copy that goes on, and a failover', () => {
+  const protection = { kind: 'initial-replication', doneBytes: 1, totalBytes: 2, bytesPerSecond: 3 } as const;
+  const where = { runId: 'run_1', target: 'dr-1', vmName: 'vm-7-Failover' };
+  const moved = { kind: 'failed-over', ...where, atMs: 0, disks: 'local' } as const;
+  const copying = (change: Partial<ReplicationFacts>) => replicationHealth({ ...good, protection, ...change });
+  expect(copying({ lagMs: undefined })).toMatchObject({ kind: 'unknown', isExpected: true });
+  expect(replicationHealth({ ...good, protection: moved })).toMatchObject({ kind: 'warning', isExpected: true });
+  const paused = { kind: 'paused', untilMs: 0, reason: 'tape day' } as const;
+  const troubles = [{ agentSilentMs: 60_000 }, { agentSilentMs: undefined }, { failing: 'x' }, { replication: paused }];
+  for (const trouble of troubles) expect(copying(trouble)).not.toHaveProperty('isExpected');
+});
+
 const anyFacts = fc.record<ReplicationFacts>({
   protection: fc.constantFrom<ReplicationFacts['protection']>(
     { kind: 'not-protected' },

@@ -5,6 +5,7 @@ import { invariant } from '../../../domain/invariant.ts';
 import type { ApprovalOutcome } from '../../../engine/approvals/deps.ts';
 import { settleDueApprovals } from '../../../engine/approvals/due.ts';
 import { endApprovalOfRun } from '../../../engine/approvals/end-of-run.ts';
+import { approvalRecheck } from '../../../engine/approvals/recheck.ts';
 import { withdraw } from '../../../engine/approvals/withdraw.ts';
 import { changeTags } from '../../../engine/store/machine-tags.ts';
 import { setDisabled, setGrants } from '../../../engine/store/people.ts';
@@ -32,8 +33,8 @@ export type Action =
       readonly digest: 'seen' | 'forged';
     }
   | { readonly kind: 'withdraw'; readonly person: PersonName }
-  | { readonly kind: 'time passes' | 'duty' | 'plan changes' | 'tag changes' | 'run ends' }
-  | { readonly kind: 'role'; readonly person: PersonName; readonly role: 'operator' | 'approver' }
+  | { readonly kind: 'time passes' | 'duty' | 'look again' | 'plan changes' | 'tag changes' | 'run ends' }
+  | { readonly kind: 'role'; readonly person: PersonName; readonly role: 'viewer' | 'operator' | 'approver' }
   | { readonly kind: 'disabled'; readonly person: PersonName; readonly is: boolean };
 
 const person = fc.constantFrom(...everyone);
@@ -58,6 +59,7 @@ export const actionArbitrary: fc.Arbitrary<Action> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('withdraw' as const), person }) },
   { weight: 1, arbitrary: just('time passes' as const) },
   { weight: 1, arbitrary: just('duty' as const) },
+  { weight: 1, arbitrary: just('look again' as const) },
   { weight: 1, arbitrary: just('plan changes' as const) },
   { weight: 2, arbitrary: just('tag changes' as const) },
   { weight: 2, arbitrary: just('run ends' as const) },
@@ -66,7 +68,7 @@ export const actionArbitrary: fc.Arbitrary<Action> = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant('role' as const),
       person,
-      role: fc.constantFrom('operator' as const, 'approver' as const),
+      role: fc.constantFrom('viewer' as const, 'operator' as const, 'approver' as const),
     }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('disabled' as const), person, is: fc.boolean() }) },
@@ -89,6 +91,8 @@ type World = {
   readonly machine: { readonly id: MachineId; readonly name: string };
   readonly approvals: ModelApproval[];
   readonly approverRole: Set<PersonName>;
+  /** They may ask for nothing. */
+  readonly viewers: Set<PersonName>;
   readonly disabled: Set<PersonName>;
   planVersion: number;
   isFirstTier: boolean;
@@ -104,7 +108,7 @@ export async function playAgainstModel(
   await site.resetPersons();
   const world: World = {
     ...{ site, machine: await site.machineOfMany(), approvals: [], disabled: new Set() },
-    ...{ approverRole: new Set(everyone), planVersion: 1, isFirstTier: false, runCount: 0 },
+    ...{ approverRole: new Set(everyone), viewers: new Set(), planVersion: 1, isFirstTier: false, runCount: 0 },
   };
   if (isFirstTier) await act(world, { kind: 'tag changes' });
   for (const action of actions) {
@@ -145,6 +149,7 @@ async function compare(world: World, step: { readonly action: Action; readonly e
 const newest = (world: World, ago = 0): ModelApproval | undefined => world.approvals.at(-1 - ago);
 const worldWords = (world: World) => `${world.planVersion} ${world.isFirstTier}`;
 const isAtWork = (world: World) => newest(world)?.state === 'executing';
+const mayAsk = (world: World, name: PersonName) => !world.viewers.has(name) && !world.disabled.has(name);
 const mayDecide = (world: World, name: PersonName) => world.approverRole.has(name) && !world.disabled.has(name);
 
 async function act(world: World, action: Action): Promise<Expected> {
@@ -152,8 +157,8 @@ async function act(world: World, action: Action): Promise<Expected> {
   const last = newest(world);
   switch (action.kind) {
     case 'request':
-      // A disabled person cannot get as far as this: the API turns them away.
-      return world.disabled.has(action.person) ? undefined : request(world, action);
+      // A disabled person, or a viewer, cannot get as far as this: the API turns them away.
+      return mayAsk(world, action.person) ? request(world, action) : undefined;
     case 'vote':
       return cast(world, action);
     case 'withdraw':
@@ -166,6 +171,16 @@ async function act(world: World, action: Action): Promise<Expected> {
     case 'duty':
       if (last?.state === 'pending' && last.isLate) last.state = 'expired';
       await settleDueApprovals(site.deps);
+      return undefined;
+    case 'look again':
+      if (last?.state === 'pending' && !last.isLate && isDead(world, last)) last.state = 'superseded';
+      // What waits since earlier sequences would fill the page that one look is.
+      await asNature(
+        site.store,
+        sql`update approvals set state = 'cancelled', decided_by = 'x', decided_at = now()
+          where state in ('pending', 'approved') and machine_id <> ${machine.id}`,
+      );
+      await approvalRecheck(site.deps)();
       return undefined;
     case 'plan changes':
       world.planVersion += 1;
@@ -183,6 +198,8 @@ async function act(world: World, action: Action): Promise<Expected> {
     case 'role': {
       if (action.role === 'approver') world.approverRole.add(action.person);
       else world.approverRole.delete(action.person);
+      if (action.role === 'viewer') world.viewers.add(action.person);
+      else world.viewers.delete(action.person);
       const grants = [{ role: action.role, scope: { kind: 'everything' as const } }];
       await site.store.write((db) => setGrants(db, action.person, grants, 'root'));
       return undefined;
@@ -242,7 +259,7 @@ function predictVote(world: World, approval: ModelApproval, action: Extract<Acti
     approval.state = 'rejected';
     return true;
   }
-  if (world.disabled.has(approval.by) || approval.world !== worldWords(world)) return end(approval, 'superseded');
+  if (isDead(world, approval)) return end(approval, 'superseded');
   const standing = new Set([...approval.approvers, voter].filter((one) => mayDecide(world, one)));
   const isRepeated = approval.approvers.has(voter) && standing.size < approval.needed;
   if (isRepeated || !action.isCodeGood) return false;
@@ -251,6 +268,10 @@ function predictVote(world: World, approval: ModelApproval, action: Extract<Acti
   approval.state = 'executing';
   world.runCount += 1;
   return true;
+}
+
+function isDead(world: World, { by, world: asked }: ModelApproval): boolean {
+  return !mayAsk(world, by) || asked !== worldWords(world);
 }
 
 function end(approval: ModelApproval, state: string): boolean {

@@ -145,6 +145,12 @@ async function look(store: Store, machineId: MachineId, approvalIds: readonly st
   return { approvals: row.approvals ?? [], runCount: row.runs };
 }
 
+/** Of what was asked for. */
+export function idOf(outcome: ApprovalOutcome): string {
+  invariant(outcome.kind === 'done', `done, not: ${outcome.kind === 'refused' ? outcome.message : ''}`);
+  return outcome.approvalId;
+}
+
 export function speaker(person: string, via = 'certificate'): Speaker {
   return { person, via, identity: via };
 }

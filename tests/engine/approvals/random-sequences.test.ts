@@ -78,6 +78,11 @@ const plantedBugs: [string, readonly Action[], Rules][] = [
     (facts, vote) => decideVote({ ...facts, eligible: [...facts.eligible, vote.person] }, vote),
   ],
   [
+    'no look at the role of who asked',
+    [ask, { kind: 'role', person: 'ana', role: 'viewer' }, click('ben')],
+    (facts, vote) => decideVote({ ...facts, mayRequesterAsk: true }, vote),
+  ],
+  [
     'votes counted by link, not by person',
     [{ kind: 'tag changes' }, ask, click('ben'), click('ben', { via: 'teams' })],
     (facts, vote) => {
