@@ -43,7 +43,6 @@ export function alertingOf({ config, installation, heartbeatEveryMs, nowMs, log 
           false,
         ),
         certificate('The certificate of admin', join(folders.people, 'admin.crt'), true),
-        certificate('The certificate of the local process server', join(folders.processServer, 'server.crt'), true),
       ],
     },
   };

@@ -1,9 +1,11 @@
 import { OutageError } from '../domain/outage.ts';
 import { hourMs } from '../domain/units.ts';
-import { type AuditHead, appendAudit, auditDigestAt, auditHead, checkAuditChain, listAudit } from './store/audit.ts';
+import { saveAuditCheck } from './store/alert-audit.ts';
+import { type AuditHead, appendAudit, auditDigestAt, auditHead, listAudit } from './store/audit.ts';
 import type { Database } from './store/database.ts';
 import { appendEvent } from './store/events.ts';
 import type { Store } from './store/open.ts';
+import { followTrail, type TrailReach } from './trail-check.ts';
 import type { AuditAnchor, AuditAnchors } from './vault/audit-anchors.ts';
 
 export type { AuditAnchors };
@@ -14,11 +16,17 @@ export type TrailCheck = { readonly head: AuditHead; readonly problem: string | 
 const lostTrail = 'trail begun anew';
 
 /**
- * Follows the whole chain and compares it with the newest anchor in the vault: what was changed, removed, renumbered, copied or cut off
+ * Follows the chain and compares it with the newest anchor in the vault: what was changed, removed, renumbered, copied or cut off
  * at the end is noticed, the last hour's end excepted.
+ *
+ * @param reach `recent`: a change of an old row is noticed within minutes; for what is shown again and again
  */
-export async function checkAuditTrail(db: Database, anchor: AuditAnchor | undefined): Promise<TrailCheck> {
-  const check = await checkAuditChain(db);
+export async function checkAuditTrail(
+  db: Database,
+  anchor: AuditAnchor | undefined,
+  reach: TrailReach = 'recent',
+): Promise<TrailCheck> {
+  const check = await followTrail(db, reach);
   if (check.kind === 'broken')
     return { head: check.head, problem: `The audit trail was tampered with: ${check.problem}.` };
   return { head: check.head, problem: await anchorProblem(db, check.head, anchor) };
@@ -71,7 +79,8 @@ export async function anchorAudit(deps: {
   const newest = await auditAnchors.newestAuditAnchor();
   const atMs = await store.nowMs();
   if (newest !== undefined && Math.floor(newest.atMs / hourMs) === Math.floor(atMs / hourMs)) return 'done-before';
-  const { head, problem } = await store.read((db) => checkAuditTrail(db, newest));
+  const { head, problem } = await store.read((db) => checkAuditTrail(db, newest, 'whole'));
+  await store.write((db) => saveAuditCheck(db, problem));
   if (problem !== undefined) {
     if (!deps.told.has(problem)) await store.write((db) => appendEvent(db, { kind: 'audit-tampered', text: problem }));
     deps.told.add(problem);

@@ -49,6 +49,8 @@ async function applyChange(db: Database, change: AlertChange, known: Known): Pro
       return open(db, change.alert);
     case 'raise':
       return raise(db, change, known.open.get(change.id));
+    case 'remind':
+      return remind(db, change, known.open.get(change.id));
     case 'lower':
     case 'update':
       await changeAlert(db, change.id, { desired: change.alert, isRise: false });
@@ -107,11 +109,9 @@ async function addLagPlot(db: Database, id: AlertId, { rule, machineNames }: Des
   });
 }
 
-async function raise(
-  db: Database,
-  change: Extract<AlertChange, { kind: 'raise' | 'lower' | 'update' }>,
-  before: OpenAlertRecord | undefined,
-): Promise<NewEvent> {
+type Worded = Extract<AlertChange, { kind: 'raise' | 'lower' | 'update' | 'remind' }>;
+
+async function raise(db: Database, change: Worded, before: OpenAlertRecord | undefined): Promise<NewEvent> {
   const { id, alert } = change;
   await changeAlert(db, id, { desired: alert, isRise: true });
   const topic = alertTopic(id);
@@ -124,6 +124,17 @@ async function raise(
   const note = alertNote('bad', `Now critical: ${alert.title}`, [alert.text, ...woken, alert.nextStep]);
   await addNote(db, { topic, note, severity: 'critical', isNotifying });
   return eventOf('alert-raised', alert, `Now critical ${id}: ${alert.title}. ${alert.text}`);
+}
+
+/** It is as severe as before, and time has passed: whoever took it may have forgotten it. */
+async function remind(db: Database, { id, alert }: Worded, before: OpenAlertRecord | undefined): Promise<NewEvent> {
+  await changeAlert(db, id, { desired: alert, isRise: true });
+  const topic = alertTopic(id);
+  const isNotifying = before?.state !== 'muted';
+  const { severity, title, text, nextStep } = alert;
+  await touchTopic(db, topic, { isNotifying });
+  await addNote(db, { topic, note: alertNote(toneOf(severity), title, [text, nextStep]), severity, isNotifying });
+  return eventOf('alert-reminder', alert, `${title} (${id}). ${text}`);
 }
 
 async function grow(db: Database, change: Extract<AlertChange, { kind: 'grow' }>): Promise<NewEvent> {

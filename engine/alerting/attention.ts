@@ -1,8 +1,8 @@
-import { type AttentionDue, attentionDue } from '../../domain/alert-attention.ts';
+import { type AttentionDue, type AttentionLook, attentionDue } from '../../domain/alert-attention.ts';
 import { assertNever } from '../../domain/invariant.ts';
 import { formatDuration } from '../../domain/units.ts';
 import { noteEscalation, noteReminder, type OpenAlertRecord, setAlertState } from '../store/alerts.ts';
-import { placesOfPersons } from '../store/chat-places.ts';
+import { healthyTenancies, personsInReach, placesOfPersons } from '../store/chat-places.ts';
 import type { Database } from '../store/database.ts';
 import type { NewEvent } from '../store/events.ts';
 import { addNote, listCopies, showTopic, tellPersons, touchTopic } from '../store/messages.ts';
@@ -17,8 +17,9 @@ export async function giveAttention(
   nowMs: number,
 ): Promise<NewEvent[]> {
   const events: NewEvent[] = [];
+  const look: AttentionLook = { nowMs, isChatDown: (await healthyTenancies(db)).length === 0 };
   for (const alert of open) {
-    const event = await attend(db, alert, { due: attentionDue(alert, nowMs), nowMs });
+    const event = await attend(db, alert, { due: attentionDue(alert, look), nowMs });
     if (event !== undefined) events.push(event);
   }
   return events;
@@ -49,8 +50,8 @@ async function attend(
 }
 
 /**
- * Tells more people: the first on call, then the second, then the pager. Where one of them is missing, or cannot be reached in chat, the
- * next is told at once.
+ * Tells more people: the first on call, then everybody else on call, then the pager. Where none of them can be reached in chat, for they
+ * are linked nowhere or the platform takes no messages, the next are told at once. Source: CHAT 5.2 (7), 5.3
  */
 export async function escalateTo(db: Database, alert: OpenAlertRecord, level: 1 | 2 | 3): Promise<NewEvent> {
   const { id, title, text, nextStep } = alert;
@@ -61,14 +62,25 @@ export async function escalateTo(db: Database, alert: OpenAlertRecord, level: 1 
     await wantPager(db, { about: id, title, text: `${text} ${nextStep}`.trim() });
     return told(db, alert, 'nobody has acknowledged it; the pager is next');
   }
-  const person = (await onCallPersons(db))[level - 1];
-  const isReached = person !== undefined && (await tellDirectly(db, alert, person));
-  if (!isReached) return escalateTo(db, alert, level === 1 ? 2 : 3);
-  return told(db, alert, `nobody has acknowledged it; ${person} (on call) is told directly`);
+  const onCall = await onCallPersons(db);
+  const persons = level === 1 ? onCall.slice(0, 1) : onCall.slice(1);
+  for (const person of persons) await tellDirectly(db, alert, person);
+  const inReach = await personsInReach(db, persons);
+  if (inReach.length === 0) return escalateTo(db, alert, level === 1 ? 2 : 3);
+  return told(db, alert, `nobody has acknowledged it; ${toldWords(persons, inReach)}`);
 }
 
-/** The alert itself as a direct message, with its buttons; who has it already gets a line. False: they are linked nowhere. */
-async function tellDirectly(db: Database, alert: OpenAlertRecord, person: string): Promise<boolean> {
+function toldWords(persons: readonly string[], inReach: readonly string[]): string {
+  const others = persons.filter((person) => !inReach.includes(person));
+  const rest = others.length === 0 ? '' : `; ${others.join(', ')} cannot be reached in chat`;
+  return `${inReach.join(', ')} (on call) ${inReach.length === 1 ? 'is' : 'are'} told directly${rest}`;
+}
+
+/**
+ * The alert itself as a direct message, with its buttons; who has it already gets a line. Where a platform takes no messages now it waits
+ * and follows.
+ */
+async function tellDirectly(db: Database, alert: OpenAlertRecord, person: string): Promise<void> {
   const { id, title, text, nextStep } = alert;
   const topic = alertTopic(id);
   const places = await placesOfPersons(db, [person]);
@@ -78,7 +90,6 @@ async function tellDirectly(db: Database, alert: OpenAlertRecord, person: string
     await tellPersons(db, { persons: [person], note, severity: 'critical' });
   }
   await showTopic(db, { topic, severity: 'critical', channels: 'none', persons: [person] });
-  return places.length > 0;
 }
 
 async function told(db: Database, alert: OpenAlertRecord, what: string): Promise<NewEvent> {

@@ -2,6 +2,8 @@ import type { AlertFacts, CredentialFacts, HostFacts, MachineFacts, ProbeFacts }
 import { thresholdsOfPolicy } from '../../domain/alert-threshold.ts';
 import { silentHeartbeatsMax } from '../../domain/replication-health.ts';
 import { type MachineWithHealth, machinesWithHealth } from '../health.ts';
+import { auditProblem } from '../store/alert-audit.ts';
+import { listBotCredentials } from '../store/alert-credentials.ts';
 import {
   type HostSilence,
   hostSilences,
@@ -20,8 +22,8 @@ const deadPlacesWithinMs = 24 * 3_600_000;
 export type FactSources = {
   readonly heartbeatEveryMs: number;
   readonly processServers: readonly string[];
-  /** Certificates of our own that no table knows. */
-  readonly ownCredentials: () => readonly CredentialFacts[];
+  /** Certificates of our own that no table knows; undefined while they have not been looked at. */
+  readonly ownCredentials: () => readonly CredentialFacts[] | undefined;
   readonly probes: () => ProbeFacts;
 };
 
@@ -49,6 +51,7 @@ export async function gatherFacts(db: Database, sources: FactSources): Promise<G
   const processServer = sources.processServers.length === 1 ? sources.processServers[0] : undefined;
   const machines = tables.machines.map((one) => machineFacts(one, tables, processServer));
   const reviews = await overdueReviews(db);
+  const own = sources.ownCredentials();
   return {
     heartbeatEveryMs,
     machines,
@@ -71,7 +74,8 @@ export async function gatherFacts(db: Database, sources: FactSources): Promise<G
       requestedBy,
       dueAtMs,
     })),
-    credentials: [...tables.hosts.map(agentCredential), ...sources.ownCredentials()],
+    credentials: own && [...tables.hosts.map(agentCredential), ...(await listBotCredentials(db)), ...own],
+    auditProblem: await auditProblem(db),
     probes: sources.probes(),
     queuedBytes: queuedBytes(tables, heartbeatEveryMs),
   };

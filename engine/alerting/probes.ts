@@ -2,7 +2,9 @@ import { X509Certificate } from 'node:crypto';
 import { readFile, statfs } from 'node:fs/promises';
 import { request } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
+import { TLSSocket } from 'node:tls';
 import type { CredentialFacts, ProbeFacts } from '../../domain/alert-facts.ts';
+import { invariant } from '../../domain/invariant.ts';
 import { describeCauses, OutageError } from '../../domain/outage.ts';
 import { changeStreamRoutes } from '../../protocol/change-stream.ts';
 import type { IssuedKeyPair } from '../certificate-authority.ts';
@@ -23,7 +25,8 @@ export type ProbeTargets = {
 export type Probes = {
   /** What the last round found; parts are undefined before the first one. */
   readonly found: () => ProbeFacts;
-  readonly credentials: () => readonly CredentialFacts[];
+  /** Undefined before the first round. */
+  readonly credentials: () => readonly CredentialFacts[] | undefined;
   /** Tries everything once now. */
   round(): Promise<void>;
 };
@@ -33,19 +36,22 @@ const probeLimitMs = 10_000;
 /** Tries what only trying can tell: the vault, the process servers, the room on the disks. Nothing of it throws: a failure is a finding. */
 export function createProbes(targets: ProbeTargets): Probes {
   let found: ProbeFacts = { vault: undefined, processServers: undefined, disks: undefined };
-  let credentials: readonly CredentialFacts[] = [];
+  let credentials: readonly CredentialFacts[] | undefined;
+  /** As it was shown last: one that does not answer now has not been renewed by that. */
+  const shown = new Map<string, CredentialFacts>();
   return {
     found: () => found,
     credentials: () => credentials,
     async round() {
-      credentials = (await Promise.all(targets.certificates.map(expiry))).flat();
       const [vault, processServers, disks] = await Promise.all([
         failureOf(targets.vault.read),
         Promise.all(
-          targets.processServers.map(async (url) => ({ url, failure: await askProcessServer(targets, url) })),
+          targets.processServers.map(async (url) => ({ url, failure: await askProcessServer(targets, url, shown) })),
         ),
         Promise.all(targets.folders.map(usage)),
       ]);
+      const inFiles = await Promise.all(targets.certificates.map(expiry));
+      credentials = [...inFiles.flat(), ...shown.values()];
       found = {
         vault: { description: targets.vault.description, failure: vault },
         processServers,
@@ -71,16 +77,35 @@ async function failureOf(work: () => Promise<unknown>): Promise<string | undefin
   }
 }
 
-async function askProcessServer(targets: ProbeTargets, url: string): Promise<string | undefined> {
+async function askProcessServer(
+  targets: ProbeTargets,
+  url: string,
+  shown: Map<string, CredentialFacts>,
+): Promise<string | undefined> {
   return failureOf(async () => {
     const key = await targets.clientKey();
-    const status = await healthStatus(url, key);
+    const { status, certificateExpiresAtMs } = await healthOf(url, key);
+    shown.set(url, processServerCertificate(url, certificateExpiresAtMs));
     if (status !== 200) throw new OutageError(`it answered with HTTP ${status}`, { retryable: true });
   });
 }
 
-function healthStatus(url: string, key: Awaited<ReturnType<ProbeTargets['clientKey']>>): Promise<number> {
-  const { promise, resolve, reject } = Promise.withResolvers<number>();
+/** What it shows to agents, on whichever host it is. */
+function processServerCertificate(url: string, expiresAtMs: number): CredentialFacts {
+  return {
+    name: `The certificate of the process server ${url}`,
+    expiresAtMs,
+    isRenewedByItself: true,
+    nextStep:
+      'On the host of the engine: see what the log of the engine says of renewal. On another host: copy `process-server/` of the ' +
+      'state folder of the engine there, and again at least every three days.',
+  };
+}
+
+type Health = { readonly status: number; readonly certificateExpiresAtMs: number };
+
+function healthOf(url: string, key: Awaited<ReturnType<ProbeTargets['clientKey']>>): Promise<Health> {
+  const { promise, resolve, reject } = Promise.withResolvers<Health>();
   const call = request(
     new URL(changeStreamRoutes.health, url),
     {
@@ -92,8 +117,12 @@ function healthStatus(url: string, key: Awaited<ReturnType<ProbeTargets['clientK
       timeout: probeLimitMs,
     },
     (response) => {
+      const { socket } = response;
+      invariant(socket instanceof TLSSocket, 'a process server answers over TLS only');
+      // Before the answer is read: then its socket is gone.
+      const certificateExpiresAtMs = Date.parse(socket.getPeerCertificate().valid_to);
       response.resume();
-      resolve(response.statusCode ?? 0);
+      resolve({ status: response.statusCode ?? 0, certificateExpiresAtMs });
     },
   );
   call.once('timeout', () => call.destroy(new Error(`no answer within ${probeLimitMs / 1000} s`)));

@@ -1,6 +1,17 @@
 import { sql } from 'drizzle-orm';
-import { bigint, check, index, integer, jsonb, pgTable, primaryKey, text, uniqueIndex } from 'drizzle-orm/pg-core';
-import { alertRules } from '../../protocol/chat-api.ts';
+import {
+  bigint,
+  boolean,
+  check,
+  index,
+  integer,
+  jsonb,
+  pgTable,
+  primaryKey,
+  text,
+  uniqueIndex,
+} from 'drizzle-orm/pg-core';
+import { alertRules } from '../../domain/alert.ts';
 import { instant, oneOf } from './schema.ts';
 
 /** What people are told of without asking: one row that is not over for each rule and scope. Source: CHAT 5.3 */
@@ -35,6 +46,8 @@ export const alerts = pgTable(
     snoozedUntil: instant('snoozed_until'),
     muteKind: text('mute_kind'),
     muteWhy: text('mute_why'),
+    /** How often people should have been told of it by now, though its severity is the same. */
+    step: integer().notNull().default(0),
     escalationLevel: integer('escalation_level').notNull().default(0),
     escalatesFrom: instant('escalates_from').notNull().defaultNow(),
   },
@@ -102,4 +115,31 @@ export const pagerCalls = pgTable(
     index('pager_calls_wanted').on(table.dueAt).where(sql`${table.sentAt} is null and ${table.givenUpAt} is null`),
     check('pager_calls_ended', sql`${table.sentAt} is null or ${table.givenUpAt} is null`),
   ],
+);
+
+/** What bots need to go on working, and until when it is good, as they say it themselves. */
+export const botCredentials = pgTable(
+  'bot_credentials',
+  {
+    botName: text('bot_name').notNull(),
+    host: text().notNull(),
+    name: text().notNull(),
+    expiresAt: instant('expires_at').notNull(),
+    isRenewedByItself: boolean('is_renewed_by_itself').notNull(),
+    nextStep: text('next_step').notNull(),
+    reportedAt: instant('reported_at').notNull().defaultNow(),
+  },
+  (table) => [primaryKey({ columns: [table.botName, table.host, table.name] })],
+);
+
+/** One row: what the last check of the audit trail found. */
+export const auditChecks = pgTable(
+  'audit_checks',
+  {
+    id: integer().primaryKey(),
+    checkedAt: instant('checked_at').notNull().defaultNow(),
+    /** Why it cannot be trusted; null when it can. */
+    problem: text(),
+  },
+  (table) => [check('audit_checks_one', sql`${table.id} = 1`)],
 );

@@ -1,8 +1,7 @@
 import { eq, sql } from 'drizzle-orm';
 import { z } from 'zod';
-import { keyOf, type Watch } from '../../domain/alert.ts';
+import { alertRules, keyOf, type Watch } from '../../domain/alert.ts';
 import { invariant } from '../../domain/invariant.ts';
-import { alertRules } from '../../protocol/chat-api.ts';
 import { alertLooks, alertWatches, aliveChecks } from './alert-schema.ts';
 import { type Database, databaseNowMs } from './database.ts';
 
@@ -11,8 +10,9 @@ const watchSchema = z.object({
   rule: z.enum(alertRules),
   scope: z.string(),
   badSinceMs: z.number().nullable(),
-  clearCount: z.number(),
-  lowerCount: z.number(),
+  // An older engine wrote other fields in their place.
+  clearSinceMs: z.number().nullable().default(null),
+  lowerSinceMs: z.number().nullable().default(null),
   taken: severity.nullable(),
   takenAtMs: z.number(),
   transitionsMs: z.array(z.number()),

@@ -21,6 +21,7 @@ export type AlertRecord = AlertView & {
   readonly muteKind: OpenAlert['muteKind'];
   readonly muteWhy: string | null;
   readonly escalatesFromMs: number;
+  readonly step: number;
 };
 
 /** One that is not over. */
@@ -119,6 +120,7 @@ function recordOf(row: typeof alerts.$inferSelect): AlertRecord {
     escalatesFromMs: row.escalatesFrom.getTime(),
     host: row.host,
     groupScope: row.groupScope,
+    step: row.step,
   };
 }
 
@@ -169,18 +171,19 @@ export async function openAlert(
   return { id, isAgain: false };
 }
 
-function wordsOf({ title, text, nextStep, machineNames, members }: Desired) {
+function wordsOf({ title, text, nextStep, machineNames, members, step }: Desired) {
   return {
     title: title.slice(0, 150),
     text,
     nextStep,
     machineNames: [...machineNames],
     members: [...members] as AlertMember[],
+    step,
     wordsAt: now,
   };
 }
 
-/** New words, and a new severity. A rise ends a snooze, and escalation begins anew. */
+/** New words, and a new severity. A rise, or a reminder that is due, ends a snooze, and escalation begins anew. */
 export async function changeAlert(
   db: Database,
   id: string,

@@ -9,27 +9,39 @@ import {
   type SurfaceView,
   unknownTenant,
 } from '../../protocol/chat-api.ts';
+import { alertLooks } from './alert-schema.ts';
 import type { Database } from './database.ts';
 import { chatPlaces, chatSurfaces, messages, severities, subscriptions } from './message-schema.ts';
 import { chatUsersOf } from './people.ts';
 import { chatLinks } from './people-schema.ts';
+import { agents } from './schema.ts';
 
 export type MessageSeverity = DeliveryView['severity'];
 export type Tenancy = Pick<ChatPlace, 'surface' | 'tenant'>;
 type PlaceView = z.infer<typeof placeView>;
 
-/** The channels that want to see something of this severity and host. */
+/** The channels that want to see something of this severity and host, or of the site where the host stands. */
 export async function subscribedPlaces(
   db: Database,
   wanted: { readonly severity: MessageSeverity; readonly host?: string | undefined },
 ): Promise<ChatPlace[]> {
   const low = severities.slice(0, severities.indexOf(wanted.severity) + 1);
-  const hosts = wanted.host === undefined ? [''] : ['', wanted.host];
+  const scopes = wanted.host === undefined ? [''] : ['', wanted.host, ...(await sitesOf(db, wanted.host)).map(ofSite)];
   const rows = await db
     .selectDistinct({ surface: subscriptions.surface, tenant: subscriptions.tenant, place: subscriptions.place })
     .from(subscriptions)
-    .where(and(inArray(subscriptions.severityMin, low), inArray(subscriptions.host, hosts)));
+    .where(and(inArray(subscriptions.severityMin, low), inArray(subscriptions.host, scopes)));
   return rows.map(placeOf);
+}
+
+async function sitesOf(db: Database, host: string): Promise<string[]> {
+  const rows = await db.selectDistinct({ site: agents.siteName }).from(agents).where(eq(agents.hostName, host));
+  return rows.map(({ site }) => site);
+}
+
+/** No host is called so: a name has no colon in it. */
+function ofSite(site: string): string {
+  return `site:${site}`;
 }
 
 /** Where persons are written to directly: `user:<id>` in every tenant that we know and where they are linked. */
@@ -40,6 +52,29 @@ export async function placesOfPersons(db: Database, persons: readonly string[]):
     for (const { user } of await chatUsersOf(db, persons, tenancy)) places.push({ ...tenancy, place: `user:${user}` });
   }
   return places;
+}
+
+/** A bot says every minute whether its platform answers. What is older was said by one that runs no more. */
+const reportedWithinSeconds = 180;
+
+/** The chat platforms that take messages now. While nobody listened to bots their silence was our own. Source: CHAT 5.2 (7) */
+export async function healthyTenancies(db: Database): Promise<Tenancy[]> {
+  const listenedSince = sql`coalesce((select resumed_at from ${alertLooks}), ${chatSurfaces.reportedAt})`;
+  const heardAt = sql`greatest(${chatSurfaces.reportedAt}, ${listenedSince})`;
+  const rows = await db
+    .select({ surface: chatSurfaces.surface, tenant: chatSurfaces.tenant })
+    .from(chatSurfaces)
+    .where(sql`${chatSurfaces.isHealthy} and ${heardAt} > now() - make_interval(secs => ${reportedWithinSeconds})`);
+  return rows.map(({ surface, tenant }) => ({ surface: chatSurfaceName.parse(surface), tenant }));
+}
+
+/** Those of them who would see a message now: they are linked where the platform takes messages. */
+export async function personsInReach(db: Database, persons: readonly string[]): Promise<string[]> {
+  const inReach = new Set<string>();
+  for (const tenancy of await healthyTenancies(db)) {
+    for (const { person } of await chatUsersOf(db, persons, tenancy)) inReach.add(person);
+  }
+  return persons.filter((person) => inReach.has(person));
 }
 
 /** Every tenant that a bot has spoken of. */
@@ -55,16 +90,19 @@ function placeOf(row: { surface: string; tenant: string; place: string }): ChatP
   return { surface: chatSurfaceName.parse(row.surface), tenant: row.tenant, place: row.place };
 }
 
-export type Subscription = {
-  readonly place: ChatPlace;
-  readonly severityMin: MessageSeverity;
-  /** Only of this host; everything if undefined. */
-  readonly host?: string | undefined;
-};
+/** Only of this host, or of all hosts of this site; everything if both are undefined. */
+type SubscribedScope = { readonly host?: string | undefined; readonly site?: string | undefined };
+
+function scopeOf({ host, site }: SubscribedScope): string | undefined {
+  return site === undefined ? host : ofSite(site);
+}
+
+export type Subscription = SubscribedScope & { readonly place: ChatPlace; readonly severityMin: MessageSeverity };
 
 /** Shows a channel what happens from now on; doing it again changes the severity. */
 export async function subscribe(db: Database, order: Subscription & { readonly person: string }): Promise<void> {
-  const { place, severityMin, host = '', person } = order;
+  const { place, severityMin, person } = order;
+  const host = scopeOf(order) ?? '';
   await db
     .insert(subscriptions)
     .values({ ...place, host, severityMin, subscribedBy: person })
@@ -75,12 +113,13 @@ export async function subscribe(db: Database, order: Subscription & { readonly p
   await db.insert(chatPlaces).values(place).onConflictDoNothing();
 }
 
-/** Ends a subscription; without a host: all of the channel's. */
+/** Ends a subscription; without a host and a site: all of the channel's. */
 export async function unsubscribe(
   db: Database,
-  order: { readonly place: ChatPlace; readonly host?: string | undefined },
+  order: SubscribedScope & { readonly place: ChatPlace },
 ): Promise<'ended' | 'was-none'> {
-  const { place, host } = order;
+  const { place } = order;
+  const host = scopeOf(order);
   const ended = await db
     .delete(subscriptions)
     .where(

@@ -5,7 +5,7 @@ import { type DeliveryDeps, startDelivery } from '../../../bot/delivery/start-de
 import type { Downloaded } from '../../../bot/engine-client.ts';
 import type { MessageId } from '../../../domain/ids.ts';
 import { OutageError } from '../../../domain/outage.ts';
-import type { DeliveryOutcome, DeliveryView, MessageRef } from '../../../protocol/chat-api.ts';
+import type { ChatPlace, DeliveryOutcome, DeliveryView, MessageRef } from '../../../protocol/chat-api.ts';
 
 export const place = { surface: 'slack', tenant: 'T1', place: 'C1' } as const;
 
@@ -53,6 +53,7 @@ export function createRig(more: Partial<DeliveryDeps> = {}) {
     fail: (_: Shown): Error | undefined => undefined,
     isPlatformUp: true,
     isSubscribed: true,
+    otherPlaces: [] as readonly ChatPlace[],
     ask: (): ApiAnswer => ({
       kind: 'refusal',
       refusal: { kind: 'unknown-target', message: 'There is no run.', candidates: [], nextStep: null },
@@ -103,7 +104,10 @@ export function createRig(more: Partial<DeliveryDeps> = {}) {
         engine(() => {
           reports.push(isHealthy);
         }),
-      places: () => engine(() => [{ ...place, reference: {}, isSubscribed: state.isSubscribed }]),
+      places: () =>
+        engine(() =>
+          [place, ...state.otherPlaces].map((one) => ({ ...one, reference: {}, isSubscribed: state.isSubscribed })),
+        ),
       download: () => engine(() => state.download()),
     },
     surface,

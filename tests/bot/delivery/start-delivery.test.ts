@@ -216,6 +216,44 @@ it('an engine that is silent for a minute is said once where people listen, and 
   await rig.stop(running);
 });
 
+it.each(['the engine is silent', 'it is back'])(
+  'a place that could not be told that %s is told later, once',
+  async (what) => {
+    const rig = createRig();
+    const other = { ...delivery(1).place, place: 'C2' };
+    rig.state.otherPlaces = [other];
+    const running = rig.start();
+    await until(() => rig.saved.length === 1, 'the known places');
+    let failedCount = 0;
+    const title = what === 'it is back' ? 'The engine answers again' : 'The engine does not answer';
+    rig.state.fail = (order) => {
+      if (order.title !== title || order.place !== 'C1') return undefined;
+      failedCount += 1;
+      return new DeliveryError('Slack is away', failedCount === 1 ? { retryAfterMs: 1000 } : {});
+    };
+    rig.state.isEngineUp = false;
+    rig.state.nowMs += 61_000;
+    await until(() => rig.shown.some(({ place }) => place === 'C2'), 'the notice in the other place');
+    if (what === 'it is back') {
+      await until(() => rig.shown.length === 2, 'the notice in both places');
+      rig.state.isEngineUp = true;
+    }
+    await until(() => failedCount === 1, 'the first failure');
+    // Nobody is asked again at once, but every few seconds.
+    await rig.looks();
+    expect(failedCount).toBe(1);
+    rig.state.nowMs += 5000;
+    await until(() => failedCount === 2, 'the second try');
+    rig.state.fail = () => undefined;
+    rig.state.nowMs += 60_000;
+    const told = () => rig.shown.filter((one) => one.title === title).map(({ place }) => place);
+    await until(() => told().length === 2, 'the notice where it failed');
+    await rig.looks();
+    expect(told()).toEqual(['C2', 'C1']);
+    await rig.stop(running);
+  },
+);
+
 it('places that nobody subscribed are not told of the engine', async () => {
   const rig = createRig();
   rig.state.isSubscribed = false;
