@@ -8,7 +8,12 @@ import type { BotClient } from './engine-client.ts';
 import { isAbort } from './run-follower.ts';
 
 /** A chat platform that answers, and through which messages are delivered. */
-export type Running = { readonly surface: ChatSurface; readonly close: () => Promise<void> };
+export type Running = {
+  readonly surface: ChatSurface;
+  /** The same platform for others whom it serves: each has a delivery of its own. */
+  readonly otherSurfaces?: readonly ChatSurface[];
+  readonly close: () => Promise<void>;
+};
 
 export type PlatformDeps = {
   readonly name: ChatSurface['surface'];
@@ -51,12 +56,12 @@ export function startPlatform(deps: PlatformDeps): Platform {
   const work = async () => {
     running = await connected(deps, tried);
     if (running === undefined) return;
-    const { surface } = running;
-    deps.log.info(`${surface.surface} ${surface.tenant}: ready`);
-    const delivery = deps.deliver(surface);
+    const { surface, otherSurfaces = [] } = running;
+    for (const { tenant } of [surface, ...otherSurfaces]) deps.log.info(`${surface.surface} ${tenant}: ready`);
+    const deliveries = [surface, ...otherSurfaces].map((one) => deps.deliver(one).ended);
     tried.resolve();
     await deps.tenant.save(surface.tenant);
-    await delivery.ended;
+    await Promise.all(deliveries);
   };
   const ended = work();
   // Whoever waits for the first try, or for the end, gets the same error.

@@ -47,6 +47,8 @@ const teamsConfig = z.strictObject({
   tenantId: z.string().min(1).max(100),
   /** Left out on a machine with a managed identity. */
   secret: secretReference.optional(),
+  /** The day on which that secret ends, as Azure shows it: only there it can be seen. */
+  secretExpiresOn: z.iso.date().optional(),
   port,
   botName: z.string().min(1).max(30).default('DR'),
   allowedTenants: ids.default([]),

@@ -8,6 +8,7 @@ import { chatPlace } from '../protocol/chat-api.ts';
 import { replaceDurably } from '../protocol/durable-file.ts';
 import type { ChatSurface } from './chat-surface.ts';
 import { readConnection } from './connection-file.ts';
+import { reportCredentials } from './credential-report.ts';
 import { type Delivery, type DeliveryLog, type PlaceMemory, startDelivery } from './delivery/start-delivery.ts';
 import { type BotClient, createEngineClient } from './engine-client.ts';
 import { type ServedBotMetrics, serveBotMetrics } from './metrics/serve-metrics.ts';
@@ -67,8 +68,9 @@ export async function startBot(
   const web = config.web === undefined ? undefined : await webOf(config.web, config.stateFolder, all);
   const platforms = platformsOf(config, all);
   await triedOnce(platforms);
+  const reported = reportCredentials(config, all);
   return {
-    ended: Promise.all([...platforms.map((platform) => platform.ended), web?.ended]).then(() => undefined),
+    ended: Promise.all([...platforms.map((platform) => platform.ended), web?.ended, reported]).then(() => undefined),
     close: async () => {
       await Promise.all([...platforms.map((platform) => platform.close()), web?.close()]);
       await metrics.close();
@@ -83,7 +85,7 @@ function platformsOf(config: BotConfig, deps: Deps): Platform[] {
   const common = {
     ...deps,
     isOnly,
-    deliver: (surface: ChatSurface) => deliver(surface, { ...deps, stateFolder }),
+    deliver: (surface: ChatSurface) => deliver(surface, { ...deps, stateFolder, isOther: isOther(surface, config) }),
   };
   const tenant = (name: ChatSurface['surface']) => tenantMemory(join(stateFolder, `tenant-${name}.json`), deps.log);
   const platforms: Platform[] = [];
@@ -142,7 +144,7 @@ async function teamsOf(config: TeamsConfig, deps: Deps): Promise<Running> {
     tenantId,
     port,
     botName,
-    allowedTenants: [tenantId, ...allowedTenants],
+    allowedTenants,
     credential,
     serviceUrls: config.serviceUrls ?? publicServiceUrls,
     cloud:
@@ -160,16 +162,31 @@ async function webOf(config: WebConfig, stateFolder: string, deps: Deps): Promis
   return startWeb(config, { ...deps, stateFolder, observeLine: lines('web'), setOpenPages });
 }
 
-function deliver(surface: ChatSurface, deps: Deps & { readonly stateFolder: string }): Delivery {
+/** True for a tenant that the bot serves besides its own. */
+function isOther({ surface, tenant }: ChatSurface, { teams }: BotConfig): boolean {
+  return surface === 'teams' && tenant !== teams?.tenantId;
+}
+
+type DeliverDeps = Deps & { readonly stateFolder: string; readonly isOther: boolean };
+
+function deliver(surface: ChatSurface, deps: DeliverDeps): Delivery {
   const { stateFolder, nowMs } = deps;
+  const places = (name: string) => placeMemory(join(stateFolder, `places-${name}.json`), deps.log);
+  const observe = deps.metrics.deliveries(surface.surface);
+  // Whether the platform answers, and whether this program lives, is said for its own tenant.
+  if (deps.isOther) {
+    const name = `${surface.surface}-${surface.tenant.replace(/[^A-Za-z0-9-]/g, '_')}`;
+    const ofOthers: typeof observe = (event) => event.kind === 'probed' || observe(event);
+    return startDelivery({ ...deps, surface, observe: ofOthers, places: places(name) });
+  }
   // Each platform says for itself that it lives: the watchdog looks at a file for each.
   const name = `alive-${surface.surface}.json`;
   const content = () => JSON.stringify({ program: 'bot', pid: process.pid, surface: surface.surface, atMs: nowMs() });
   return startDelivery({
     ...deps,
     surface,
-    observe: deps.metrics.deliveries(surface.surface),
-    places: placeMemory(join(stateFolder, `places-${surface.surface}.json`), deps.log),
+    observe,
+    places: places(surface.surface),
     alive: () => replaceDurably(join(stateFolder, name), `${content()}\n`, 0o644),
   });
 }

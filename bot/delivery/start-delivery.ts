@@ -193,7 +193,7 @@ async function asked<Answer>(ask: () => Promise<Answer>, doing: string, at: At):
   try {
     const answer = await ask();
     at.deps.observe?.({ kind: 'engine-answered' });
-    await at.silence.answered();
+    at.silence.answered();
     return answer;
   } catch (error) {
     return noAnswer(error, doing, at);

@@ -7,13 +7,14 @@ import { parseLine } from '../chat-command.ts';
 import { type ChatReply, executeChatLine, type ReplyFile } from '../chat-line.ts';
 import { decide } from '../conversation/decide.ts';
 import { lineOfForm } from '../conversation/forms.ts';
+import { homeCards } from '../conversation/home-cards.ts';
 import { outageCard } from '../conversation/plain-cards.ts';
 import type { BotClient } from '../engine-client.ts';
 import type { ObserveLine } from '../observed-line.ts';
 import { type Answerer, createAnswerer } from './answers.ts';
 import type { BoundedMemory } from './bounded-memory.ts';
 import { answersOf, cardsView, formView, lineView, type ModalOrigin, readOrigin, waitingView } from './form-view.ts';
-import { homeCards, homeView } from './home-view.ts';
+import { homeView } from './home-view.ts';
 import { messagesOf } from './messages.ts';
 import type { SlackClients } from './slack-clients.ts';
 import type { SlackEvent, Spot } from './slack-event.ts';
@@ -81,10 +82,12 @@ function turnOf(event: SlackEvent, deps: ConversationDeps): Turn {
   const publicThreadTs = event.kind === 'mention' ? (event.spot.threadTs ?? event.ts) : spot?.threadTs;
   const responseUrl = event.kind === 'command' || event.kind === 'click' ? event.responseUrl : undefined;
   const answererDeps = { ...deps, warn: deps.log.warn };
+  const answerer = createAnswerer({ user: event.user, spot, publicThreadTs, responseUrl }, answererDeps);
   return {
     event,
     place: origin?.place ?? { surface: 'slack', tenant: deps.tenant, place: placeOf(event.user, spot) },
-    answerer: createAnswerer({ user: event.user, spot, publicThreadTs, responseUrl }, answererDeps),
+    // In a conversation of two everything is for who asked, and stays there to be read again.
+    answerer: event.kind === 'direct' ? { ...answerer, toAsker: answerer.toChannel } : answerer,
     arrivedAtMs: deps.nowMs(),
   };
 }
@@ -109,6 +112,7 @@ async function carryOut(turn: Turn, deps: ConversationDeps): Promise<void> {
         ? openForm(event.triggerId, event.text, turn, deps)
         : show(await runLine(event.text, turn, deps), turn, deps);
     case 'mention':
+    case 'direct':
       return event.isFromBot ? undefined : show(await runLine(event.text, turn, deps), turn, deps);
     case 'click':
       return event.opens === undefined

@@ -12,8 +12,9 @@ export function judgeRequest(
   request: Pick<IncomingMessage, 'method' | 'url' | 'headers'>,
   nowMs: number,
 ): 'pass' | 401 | 404 | 405 | 413 {
-  const { pathname } = new URL(request.url ?? '/', 'http://localhost');
-  if (pathname !== requestPath) return 404;
+  // As it came: what is no address at all must not throw here, before anybody has proved who they are.
+  const [path] = (request.url ?? '').split('?', 1);
+  if (path !== requestPath) return 404;
   if (request.method !== 'POST') return 405;
   if (Number(request.headers['content-length'] ?? 0) > bodyBytesMax) return 413;
   const stamp = request.headers['x-slack-request-timestamp'];
@@ -23,21 +24,34 @@ export function judgeRequest(
   return differenceMs <= clockDifferenceMsMax ? 'pass' : 401;
 }
 
+type DoorDeps = {
+  readonly accept: (request: IncomingMessage, response: ServerResponse) => void;
+  readonly nowMs: () => number;
+  readonly onTrouble: (error: unknown) => void;
+};
+
 /**
  * Listens for Slack. TLS is the reverse proxy's; this listens where that one reaches it.
  *
- * @param accept what takes a request that the door lets pass (Bolt, which checks the signature)
+ * @param deps.accept what takes a request that the door lets pass (Bolt, which checks the signature)
+ * @param deps.onTrouble hears of a request that could not be taken; it was answered with 400
  */
 export async function openHttpDoor(
   listen: { readonly host: string; readonly port: number },
-  accept: (request: IncomingMessage, response: ServerResponse) => void,
-  nowMs: () => number,
+  { accept, nowMs, onTrouble }: DoorDeps,
 ): Promise<{ readonly port: number; readonly close: () => Promise<void> }> {
   const server = createServer({ requestTimeout: 10_000, headersTimeout: 5000, keepAliveTimeout: 5000 });
   server.on('request', (request, response) => {
-    const verdict = judgeRequest(request, nowMs());
-    if (verdict === 'pass') accept(request, response);
-    else response.writeHead(verdict, { connection: 'close' }).end();
+    try {
+      const verdict = judgeRequest(request, nowMs());
+      if (verdict === 'pass') accept(request, response);
+      else response.writeHead(verdict, { connection: 'close' }).end();
+    } catch (error) {
+      // Whatever a stranger sends: an error that leaves this listener would end the bot.
+      onTrouble(error);
+      if (response.headersSent) response.destroy();
+      else response.writeHead(400, { connection: 'close' }).end();
+    }
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);

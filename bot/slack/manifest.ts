@@ -13,6 +13,7 @@ export const slackScopes = {
   'im:write': 'send direct messages: approval requests to approvers, outcomes to who asked',
   'files:write': 'upload console pictures, lag plots and audit files',
   'app_mentions:read': 'hear `@Lifeboat …` in threads, where Slack has no slash commands',
+  'im:history': 'hear what is written to the app in its own message tab',
 } as const satisfies Partial<Record<BotScope, string>>;
 
 export const messageShortcutId = 'run_dr_here';
@@ -59,7 +60,7 @@ export function slackManifest(requestUrl?: string): SlackManifest {
     },
     oauth_config: { scopes: { bot: Object.keys(slackScopes).filter(isScope) } },
     settings: {
-      event_subscriptions: { bot_events: ['app_home_opened', 'app_mention'], ...requests },
+      event_subscriptions: { bot_events: ['app_home_opened', 'app_mention', 'message.im'], ...requests },
       interactivity: { is_enabled: true, ...requests },
       org_deploy_enabled: false,
       socket_mode_enabled: requestUrl === undefined,

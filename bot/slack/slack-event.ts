@@ -39,8 +39,9 @@ export type SlackEvent = {
     }
   | { readonly kind: 'shortcut'; readonly spot: Spot; readonly triggerId: string }
   | { readonly kind: 'submission'; readonly viewId: string; readonly metadata: string; readonly values: unknown }
+  /** A line that stands in a message: after the app's name in a channel, or alone in its own tab. */
   | {
-      readonly kind: 'mention';
+      readonly kind: 'mention' | 'direct';
       readonly text: string;
       readonly ts: string;
       readonly isFromBot: boolean;
@@ -100,20 +101,29 @@ const submissionBody = z.object({
     state: z.object({ values: z.unknown() }),
   }),
 });
+const writtenFields = {
+  user: z.string().default(''),
+  bot_id: z.string().nullish(),
+  text: z.string(),
+  ts: z.string(),
+  thread_ts: z.string().optional(),
+  channel: z.string(),
+};
 const eventBody = z.object({
   type: z.literal('event_callback'),
   team_id: z.string(),
   enterprise_id: z.string().nullish(),
   event_id: z.string(),
   event: z.discriminatedUnion('type', [
+    z.object({ type: z.literal('app_mention'), ...writtenFields }),
     z.object({
-      type: z.literal('app_mention'),
-      user: z.string().default(''),
-      bot_id: z.string().nullish(),
-      text: z.string(),
-      ts: z.string(),
-      thread_ts: z.string().optional(),
-      channel: z.string(),
+      type: z.literal('message'),
+      ...writtenFields,
+      // Conversations of two only: nothing else is subscribed, and nothing else would be read.
+      channel_type: z.literal('im'),
+      // An edit, a deletion, a file, a message of Slack's own: none of them is a line that a person wrote now.
+      subtype: z.undefined().optional(),
+      hidden: z.undefined().optional(),
     }),
     z.object({ type: z.literal('app_home_opened'), user: z.string(), tab: z.string().default('home') }),
   ]),
@@ -204,13 +214,16 @@ function readCallback(body: unknown): SlackEvent | undefined {
     key: keyOf('event', data.event_id),
   };
   if (event.type === 'app_home_opened') return event.tab === 'home' ? { ...known, kind: 'home' } : undefined;
+  const isDirect = event.type === 'message';
   return {
     ...known,
-    kind: 'mention',
+    // By the message: should Slack tell of one in two ways, it is one line all the same.
+    key: keyOf('message', event.channel, event.ts),
+    kind: isDirect ? 'direct' : 'mention',
     text: event.text.replace(/^\s*<@[UW][A-Z0-9]+(\|[^>]*)?>/, '').trim(),
     ts: event.ts,
     isFromBot: event.user === '' || (event.bot_id !== undefined && event.bot_id !== null),
-    spot: { channel: event.channel, channelName: '', threadTs: event.thread_ts },
+    spot: { channel: event.channel, channelName: isDirect ? 'directmessage' : '', threadTs: event.thread_ts },
   };
 }
 

@@ -127,6 +127,7 @@ function listen(app: App, turns: Turns, log: SlackLog): void {
   );
   // Events are acknowledged by Bolt before they come here.
   app.event('app_mention', ({ body }) => turns.receive(body, async () => undefined));
+  app.event('message', ({ body }) => turns.receive(body, async () => undefined));
   app.event('app_home_opened', ({ body }) => turns.receive(body, async () => undefined));
   app.error(async (error) => log.warn('slack: an event could not be handled', error));
 }
@@ -158,10 +159,11 @@ function prepareLine(
 async function openDoor(
   transport: Extract<SlackOptions['transport'], { kind: 'http' }>,
   receiver: HTTPReceiver,
-  { nowMs }: LineDeps,
+  { nowMs, log }: LineDeps,
 ): Promise<OpenLine> {
+  const onTrouble = (error: unknown) => log.warn('slack: a request could not be taken', error);
   try {
-    return await openHttpDoor(transport, receiver.requestListener, nowMs);
+    return await openHttpDoor(transport, { accept: receiver.requestListener, nowMs, onTrouble });
   } catch (cause) {
     const nextStep = 'choose another host or port for slack in the configuration of the bot';
     throw new OutageError(`listening on ${transport.host}:${transport.port} for Slack`, {

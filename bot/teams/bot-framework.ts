@@ -24,15 +24,18 @@ export type Verdict =
 /** Where a message stands after it was posted. */
 export type Posted = { readonly conversationId: string; readonly activityId: string };
 
+/** Where something new is made: the connector, and whose it is to be. */
+export type TenantAddress = { readonly serviceUrl: string; readonly tenantId: string };
+
 /** The Bot Framework as the rest uses it. Every method but `verify` throws ConnectorError, or OutageError for want of a token. */
 export type BotFramework = {
   readonly verify: (authorization: string, activity: InboundActivity) => Promise<Verdict>;
   readonly send: (serviceUrl: string, conversationId: string, activity: OutboundActivity) => Promise<Posted>;
   readonly update: (serviceUrl: string, posted: Posted, activity: OutboundActivity) => Promise<void>;
   /** Begins a thread in a channel. */
-  readonly beginThread: (serviceUrl: string, channelId: string, activity: OutboundActivity) => Promise<Posted>;
+  readonly beginThread: (where: TenantAddress, channelId: string, activity: OutboundActivity) => Promise<Posted>;
   /** The private conversation with a person, made if it is not there. */
-  readonly openPersonal: (serviceUrl: string, userId: string) => Promise<string>;
+  readonly openPersonal: (where: TenantAddress, userId: string) => Promise<string>;
   readonly member: (serviceUrl: string, conversationId: string, userId: string) => Promise<RosterMember>;
 };
 
@@ -67,6 +70,7 @@ export function createBotFramework(deps: {
   );
   const adapter = new CloudAdapter(authentication);
   const connector = (serviceUrl: string) => connectorOf(adapter, settings, serviceUrl);
+  const bot = { id: `28:${settings.appId}`, name: settings.botName };
   return {
     verify: (authorization, activity) => verify(authentication, settings, { authorization, activity }),
     send: async (serviceUrl, conversationId, activity) => {
@@ -78,24 +82,26 @@ export function createBotFramework(deps: {
       const { conversations } = await connector(serviceUrl);
       await conversations.updateActivity(conversationId, activityId, asActivity({ ...activity, id: activityId }));
     },
-    beginThread: async (serviceUrl, channelId, activity) => {
+    beginThread: async ({ serviceUrl, tenantId }, channelId, activity) => {
       const { conversations } = await connector(serviceUrl);
       const answer = await conversations.createConversation({
-        ...conversationWith(settings),
+        bot,
+        tenantId,
         isGroup: true,
-        channelData: { channel: { id: channelId }, tenant: { id: settings.tenantId } },
+        channelData: { channel: { id: channelId }, tenant: { id: tenantId } },
         activity: asActivity(activity),
       });
       return { conversationId: idIn(answer.id), activityId: idIn(answer.activityId) };
     },
-    openPersonal: async (serviceUrl, userId) => {
+    openPersonal: async ({ serviceUrl, tenantId }, userId) => {
       const { conversations } = await connector(serviceUrl);
       const members = [{ id: userId, name: '' }];
       const answer = await conversations.createConversation({
-        ...conversationWith(settings),
+        bot,
+        tenantId,
         isGroup: false,
         members,
-        channelData: { tenant: { id: settings.tenantId } },
+        channelData: { tenant: { id: tenantId } },
       });
       return idIn(answer.id);
     },
@@ -202,10 +208,6 @@ async function connectorOf(
   });
   if (client === undefined) throw new ConnectorError('no connector client', { status: 0, code: 'NoClient' });
   return client;
-}
-
-function conversationWith(settings: TeamsSettings) {
-  return { bot: { id: `28:${settings.appId}`, name: settings.botName }, tenantId: settings.tenantId };
 }
 
 /** The library's type has forty fields that Teams fills in itself. */

@@ -24,6 +24,7 @@ const scopes = ['personal', 'team', 'groupChat'] as const;
 /** Shown above the text box; Teams shows ten at most. The grammar has more: `help` lists it. */
 const commands = [
   ['help', 'What you may do here, with examples'],
+  ['home', 'What waits for you, alerts, your runs and the worst lags'],
   ['status', 'How every machine is; `status vm-7` for one'],
   ['lag', 'How much data a failover now would lose'],
   ['alerts', 'What is wrong now, worst first'],
@@ -31,7 +32,6 @@ const commands = [
   ['points', 'Recovery points: points vm-7'],
   ['failover', 'failover vm-7 --test starts a copy apart from the original'],
   ['cleanup', 'Ends a drill and deletes its copy: cleanup vm-7'],
-  ['list runs', 'What ran and what runs'],
   ['link', 'Tells the bot who you are; in a private chat'],
 ] as const;
 

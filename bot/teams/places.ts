@@ -16,23 +16,23 @@ const placeReference = z.object({
 });
 export type PlaceReference = z.infer<typeof placeReference>;
 type PersonalReference = { readonly serviceUrl: string; readonly conversationId: string; readonly userId: string };
-type Known = { readonly reference: PlaceReference; readonly isSaved: boolean };
+type Known = { readonly tenant: string; readonly reference: PlaceReference; readonly isSaved: boolean };
 
 export type Places = {
   /** What the engine has kept from before. */
   readonly load: () => Promise<void>;
   readonly find: (place: ChatPlace) => PlaceReference | undefined;
-  /** A person of the tenant, when they have been seen. */
-  readonly personOf: (user: string) => PlaceReference | undefined;
+  /** A person of a tenant, when they have been seen. */
+  readonly personOf: (tenant: string, user: string) => PlaceReference | undefined;
   /** Remembers at once where an activity came from, and tells the engine when that is new; resolves when it has been told. */
   readonly learn: (activity: InboundActivity) => Promise<void>;
-  /** Some private conversation, to try whether Teams answers. */
-  readonly anyPersonal: () => PersonalReference | undefined;
+  /** Some private conversation of a tenant, to try whether Teams answers. */
+  readonly anyPersonal: (tenant: string) => PersonalReference | undefined;
 };
 
 export type PlacesDeps = {
   readonly engine: Pick<BotClient, 'places' | 'savePlace'>;
-  readonly tenantId: string;
+  readonly tenants: readonly string[];
   readonly log: DeliveryLog;
   readonly signal: AbortSignal;
 };
@@ -47,28 +47,32 @@ export function createPlaces(deps: PlacesDeps): Places {
     const reference = { ...before?.reference, ...seen };
     const isNew = JSON.stringify(before?.reference) !== JSON.stringify(reference);
     if (!isNew && before?.isSaved) return;
-    remember(known, keyOf(place), { reference, isSaved: true });
+    const { tenant } = place;
+    remember(known, keyOf(place), { tenant, reference, isSaved: true });
     const isSaved = await save(place, reference, deps);
-    if (!isSaved) remember(known, keyOf(place), { reference, isSaved });
+    if (!isSaved) remember(known, keyOf(place), { tenant, reference, isSaved });
   };
   return {
     load: async () => {
-      const kept = await deps.engine.places({ surface: 'teams', tenant: deps.tenantId }, { signal: deps.signal });
-      for (const place of kept) {
-        const reference = placeReference.safeParse(place.reference);
-        if (reference.success) remember(known, keyOf(place), { reference: reference.data, isSaved: true });
-        else deps.log.warn(`the stored reference of ${place.place} cannot be read; it is left alone`);
+      for (const tenant of deps.tenants) {
+        const kept = await deps.engine.places({ surface: 'teams', tenant }, { signal: deps.signal });
+        for (const place of kept) {
+          const reference = placeReference.safeParse(place.reference);
+          if (reference.success) remember(known, keyOf(place), { tenant, reference: reference.data, isSaved: true });
+          else deps.log.warn(`the stored reference of ${place.place} cannot be read; it is left alone`);
+        }
       }
     },
     find: (place) => known.get(keyOf(place))?.reference,
-    personOf: (user) => known.get(keyOf({ tenant: deps.tenantId, place: `user:${user}` }))?.reference,
+    personOf: (tenant, user) => known.get(keyOf({ tenant, place: `user:${user}` }))?.reference,
     learn: async (activity) => {
       for (const [place, reference] of placesOf(activity)) await learnOne(place, reference);
     },
-    anyPersonal: () => {
-      for (const { reference } of known.values()) {
+    anyPersonal: (wanted) => {
+      for (const { tenant, reference } of known.values()) {
         const { serviceUrl, conversationId, userId } = reference;
-        if (conversationId !== undefined && userId !== undefined) return { serviceUrl, conversationId, userId };
+        if (tenant === wanted && conversationId !== undefined && userId !== undefined)
+          return { serviceUrl, conversationId, userId };
       }
       return undefined;
     },

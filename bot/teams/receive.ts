@@ -6,7 +6,7 @@ import { answerInvoke, type InvokeAnswer, invokeRefusal } from './invokes.ts';
 import { isAddressed, lineOfMessage } from './message-text.ts';
 import { createReplayTable } from './replay-table.ts';
 import { carryOut, noteCard, postCard, postReply, problemCard, type TeamsDeps } from './replies.ts';
-import { isAllowedServiceUrl, teamsLimits } from './settings.ts';
+import { isAllowedServiceUrl, teamsLimits, tenantsOf } from './settings.ts';
 import { withinTime } from './within-time.ts';
 
 /** What the HTTP server answers. */
@@ -71,9 +71,7 @@ async function admit(
   if (verdict.kind === 'unknown')
     return refuse(503, `Microsoft's keys cannot be had: ${describeCauses(verdict.cause)}`);
   if (!isAllowedServiceUrl(activity.serviceUrl, settings.serviceUrls)) return refuse(403, 'service URL is not allowed');
-  const tenant = tenantOf(activity);
-  const isOurs = tenant === settings.tenantId || settings.allowedTenants.includes(tenant ?? '');
-  if (!isOurs) return refuse(403, 'tenant is not allowed');
+  if (!tenantsOf(settings).includes(tenantOf(activity) ?? '')) return refuse(403, 'tenant is not allowed');
   const aheadMs = atMsOf(activity, deps) - deps.nowMs();
   if (aheadMs > teamsLimits.staleMs) return refuse(400, 'the activity is dated in the future; compare the clocks');
   return { kind: 'admitted', activity };

@@ -11,6 +11,7 @@ import type { AdaptiveCard, InboundActivity } from './activity.ts';
 import type { Actors } from './actors.ts';
 import type { BotFramework, Posted } from './bot-framework.ts';
 import { ConnectorError } from './connector-http.ts';
+import { homeReply, isHomeLine } from './home.ts';
 import { idempotencyKeys } from './idempotency.ts';
 import { pictureCard } from './picture.ts';
 import { type Places, placeOf } from './places.ts';
@@ -37,6 +38,7 @@ export type Turn = { readonly activity: InboundActivity; readonly actor: ChatAct
 /** Carries out a line as the person who wrote it, clicked it or filled it in. */
 export async function carryOut(line: string, { activity, actor }: Turn, deps: TeamsDeps): Promise<ChatReply> {
   if (isPrivateLine(line) && activity.conversation.conversationType !== 'personal') return { cards: [privateCard()] };
+  if (isHomeLine(line)) return homeReply({ activity, actor }, deps);
   const reply = await executeChatLine(line, {
     engine: deps.engine,
     speaker: { actor },

@@ -4,7 +4,7 @@ export type TeamsSettings = {
   readonly appId: string;
   /** The tenant that the bot is registered in. */
   readonly tenantId: string;
-  /** Tenants whose people may talk to it; the bot's own is always among them. */
+  /** Other tenants whose people may talk to it, and to whose conversations it delivers; the bot's own needs no mention. */
   readonly allowedTenants: readonly string[];
   readonly credential: { readonly kind: 'secret'; readonly secret: string } | { readonly kind: 'managed-identity' };
   /** Beginnings of service URLs that are answered; nothing else on the network is ever called for an activity. */
@@ -15,6 +15,11 @@ export type TeamsSettings = {
   /** Port of the loopback listener; 0 for any free one. */
   readonly port: number;
 };
+
+/** Every tenant that the bot serves, its own first. */
+export function tenantsOf({ tenantId, allowedTenants }: Pick<TeamsSettings, 'tenantId' | 'allowedTenants'>): string[] {
+  return [...new Set([tenantId, ...allowedTenants])];
+}
 
 /** Who vouches for Teams, and who for us. */
 export type TeamsCloud = {

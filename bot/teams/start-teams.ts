@@ -9,7 +9,7 @@ import { createPlaces } from './places.ts';
 import { createReceiver } from './receive.ts';
 import { listen } from './server.ts';
 import { createTokenSource } from './service-token.ts';
-import { type TeamsSettings, teamsLimits } from './settings.ts';
+import { type TeamsSettings, teamsLimits, tenantsOf } from './settings.ts';
 import { createTeamsSurface } from './surface.ts';
 
 export type StartTeamsDeps = {
@@ -29,8 +29,10 @@ export type StartTeamsDeps = {
 };
 
 export type Teams = {
-  /** For `startDelivery`. */
+  /** For `startDelivery`: the bot's own tenant. */
   readonly surface: ChatSurface;
+  /** The same for every other tenant that it serves. */
+  readonly otherSurfaces: readonly ChatSurface[];
   /** Where activities are taken, on the loopback. */
   readonly url: string;
   /** Resolves when nothing that came in is being worked on. */
@@ -54,7 +56,7 @@ export async function startTeams(deps: StartTeamsDeps): Promise<Teams> {
   const token =
     credential.kind === 'secret' ? createTokenSource(settings, credential.secret, nowMs) : () => Promise.resolve('');
   const framework = createBotFramework({ settings, http, token });
-  const places = createPlaces({ engine: deps.engine, tenantId: settings.tenantId, log, signal });
+  const places = createPlaces({ engine: deps.engine, tenants: tenantsOf(settings), log, signal });
   await places.load().catch((error: unknown) => log.warn('stored Teams conversations could not be loaded', error));
   const actors = createActors({ framework, nowMs });
   const receiver = createReceiver({
@@ -68,9 +70,12 @@ export async function startTeams(deps: StartTeamsDeps): Promise<Teams> {
     invokeMs: deps.invokeMs ?? teamsLimits.invokeMs,
     observeLine: deps.observeLine,
   });
+  const surfaceOf = (tenant: string) => createTeamsSurface({ settings, framework, places, token, tenant });
   const server = await listen(receiver, { port: settings.port, log });
+  log.info(`teams listens at ${server.url}`);
   return {
-    surface: createTeamsSurface({ settings, framework, places, token }),
+    surface: surfaceOf(settings.tenantId),
+    otherSurfaces: tenantsOf(settings).slice(1).map(surfaceOf),
     url: server.url,
     idle: receiver.idle,
     close: async () => {

@@ -11,7 +11,9 @@ import { type CardView, cardActivity, type Mention, renderCard } from './render-
 import type { TeamsSettings } from './settings.ts';
 
 export type SurfaceDeps = {
-  readonly settings: Pick<TeamsSettings, 'tenantId' | 'botName'>;
+  readonly settings: Pick<TeamsSettings, 'botName'>;
+  /** Whose conversations these are. */
+  readonly tenant: string;
   readonly framework: BotFramework;
   readonly places: Places;
   /** The bot's token, to try whether Entra knows it. */
@@ -29,11 +31,11 @@ type TeamsRef = z.infer<typeof teamsRef>;
 
 const laterMs = 30_000;
 
-/** Teams as the delivery of messages uses it. */
+/** The Teams of one tenant as the delivery of messages uses it. */
 export function createTeamsSurface(deps: SurfaceDeps): ChatSurface {
   return {
     surface: 'teams',
-    tenant: deps.settings.tenantId,
+    tenant: deps.tenant,
     post: (order) => delivering(order.place, () => post(order, deps)),
     update: ({ place, ref, card }) => delivering(place, () => update({ place, ref, card }, deps)),
     postPicture: (order) => delivering(order.place, () => postPicture(order, deps)),
@@ -53,11 +55,16 @@ export function commandPrefixOf(place: ChatPlace, botName: string): string {
 async function post(order: PostOrder, deps: SurfaceDeps): Promise<MessageRef> {
   const reference = referenceOf(order.place, deps.places);
   const isPersonal = order.place.place.startsWith('user:');
-  const viewers = isPersonal ? [] : order.mentions.flatMap((user) => deps.places.personOf(user)?.userId ?? []);
+  const viewers = isPersonal
+    ? []
+    : order.mentions.flatMap((user) => deps.places.personOf(order.place.tenant, user)?.userId ?? []);
   const view: CardView = {
     commandPrefix: commandPrefixOf(order.place, deps.settings.botName),
     ...(!isPersonal && { viewers }),
-    ...(!isPersonal && order.isNotifying && { mentions: order.mentions.map((user) => mentionOf(user, deps.places)) }),
+    ...(!isPersonal &&
+      order.isNotifying && {
+        mentions: order.mentions.map((user) => mentionOf(order.place.tenant, user, deps.places)),
+      }),
   };
   const activity = cardActivity(renderCard(order.card, view), order.card.title, order.isNotifying);
   return refOf(reference.serviceUrl, await place(activity, { ...order, reference }, deps), viewers);
@@ -82,8 +89,8 @@ async function postPicture(order: PictureOrder, deps: SurfaceDeps): Promise<Mess
 }
 
 /** By Teams' own id when we have it, else by the Entra id, which Teams takes as well. */
-function mentionOf(user: string, places: Places): Mention {
-  const person = places.personOf(user);
+function mentionOf(tenant: string, user: string, places: Places): Mention {
+  const person = places.personOf(tenant, user);
   return { id: person?.userId ?? user, name: person?.name ?? 'on call' };
 }
 
@@ -102,10 +109,11 @@ async function place(activity: OutboundActivity, where: Where, deps: SurfaceDeps
     const thread = isChannel ? threadOf(parent.conversationId, parent.activityId) : parent.conversationId;
     return deps.framework.send(serviceUrl, thread, activity);
   }
+  const address = { serviceUrl, tenantId: where.place.tenant };
   if (!where.place.place.startsWith('user:') && isChannelId(where.place.place)) {
-    return deps.framework.beginThread(serviceUrl, where.place.place, activity);
+    return deps.framework.beginThread(address, where.place.place, activity);
   }
-  const conversation = conversationId ?? (await deps.framework.openPersonal(serviceUrl, userId ?? ''));
+  const conversation = conversationId ?? (await deps.framework.openPersonal(address, userId ?? ''));
   return deps.framework.send(serviceUrl, conversation, activity);
 }
 
@@ -139,7 +147,7 @@ function parseRef(ref: MessageRef): TeamsRef {
 /** Asks for a token, and then for somebody in a conversation that we have: nobody notices it. */
 async function probe(deps: SurfaceDeps): Promise<void> {
   await deps.token();
-  const somebody = deps.places.anyPersonal();
+  const somebody = deps.places.anyPersonal(deps.tenant);
   if (somebody === undefined) return;
   try {
     await deps.framework.member(somebody.serviceUrl, somebody.conversationId, somebody.userId);

@@ -91,10 +91,13 @@ async function types(channel: Channel, text: string, thread: string | undefined,
     return slash(channel, text, seat);
   }
   const message = addMessage(world, { channel: channel.id, user: user.id, text: escaped(text, world), threadTs });
+  const isDirect = channel.kind === 'im' && world.scopes.has('im:history');
   const isMention = text.startsWith(`@${world.botUser.name}`) && channel.members.has(world.botUser.id);
-  if (!isMention) return undefined;
+  // To the app alone Slack tells of a message as such, whoever is mentioned in it.
+  if (!isDirect && (!isMention || channel.kind === 'im')) return undefined;
   const event = {
-    type: 'app_mention',
+    type: isDirect ? 'message' : 'app_mention',
+    ...(isDirect && { channel_type: 'im' }),
     user: user.id,
     text: message.text,
     ts: message.ts,

@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { createDeliveries, type Fault } from './deliveries.ts';
 import { takeResponse } from './message-methods.ts';
 import { type Person, personAt } from './person.ts';
+import { createRateLimits, type RateLimits } from './rate-limits.ts';
 import { readChannel, readStory, tellMessage } from './transcript.ts';
 import { answerCall, takeUpload } from './web-api.ts';
 import { acceptWebSocket } from './websocket.ts';
@@ -62,6 +63,7 @@ const everyScope = [
   'im:write',
   'files:write',
   'app_mentions:read',
+  'im:history',
 ];
 const bodyBytesMax = 32 * 1_048_576;
 
@@ -73,14 +75,17 @@ export async function startSlackWorkspace(
     readonly port?: number;
     /** How long the app may take to acknowledge; Slack's 3 s if left out. */
     readonly acknowledgeMsMax?: number;
+    /** False: as many calls as the app likes. Slack's limits, by the real clock, if left out. */
+    readonly isLimitingRates?: boolean;
   } = {},
 ): Promise<SlackWorkspace> {
   const world = createWorld({ scopes: options.scopes ?? everyScope, nowMs: options.nowMs ?? Date.now });
   const deliveries = createDeliveries(world, options.acknowledgeMsMax ?? 3000);
   const faults = new Map<string, CallFault[]>();
+  const limits = options.isLimitingRates === false ? undefined : createRateLimits(() => performance.now());
   let baseUrl = '';
   const server = createServer((request, response) => {
-    void route(request, response, { world, faults, baseUrl }).catch((error: unknown) => {
+    void route(request, response, { world, faults, limits, baseUrl }).catch((error: unknown) => {
       response.writeHead(500).end(String(error));
     });
   });
@@ -185,6 +190,7 @@ async function until(
 type Site = {
   readonly world: World;
   readonly faults: Map<string, CallFault[]>;
+  readonly limits: RateLimits | undefined;
   readonly baseUrl: string;
 };
 
@@ -207,20 +213,27 @@ async function route(request: IncomingMessage, response: ServerResponse, site: S
 type Reply = { readonly status: number; readonly text: string | object; readonly retryAfterSeconds?: number };
 
 function answerApi(method: string, request: IncomingMessage, body: Buffer, site: Site): Reply | 'cut' {
-  const { world, faults, baseUrl } = site;
+  const { world, faults, limits, baseUrl } = site;
+  const args = argsOf(body);
   const fault = faults.get(method)?.shift();
-  if (fault?.kind === 'rate-limited') {
-    const { retryAfterSeconds } = fault;
-    return { status: 429, text: { ok: false, error: 'ratelimited' }, retryAfterSeconds };
-  }
+  if (fault?.kind === 'rate-limited') return rateLimited(fault.retryAfterSeconds);
   if (fault?.kind === 'http') return { status: fault.status, text: 'upstream connect error' };
+  const waitSeconds = limits?.take(method, typeof args.channel === 'string' ? args.channel : undefined);
+  if (waitSeconds !== undefined) {
+    world.calls.push({ method, args, answer: 'ratelimited' });
+    return rateLimited(waitSeconds);
+  }
   if (fault?.kind === 'error') {
     world.calls.push({ method, args: {}, answer: fault.error });
     return { status: 200, text: { ok: false, error: fault.error } };
   }
   const token = /^Bearer (\S+)$/.exec(request.headers.authorization ?? '')?.[1];
-  const answer = answerCall({ method, token, args: argsOf(body) }, world, baseUrl);
+  const answer = answerCall({ method, token, args }, world, baseUrl);
   return fault?.kind === 'lost-answer' ? 'cut' : { status: 200, text: answer };
+}
+
+function rateLimited(retryAfterSeconds: number): Reply {
+  return { status: 429, text: { ok: false, error: 'ratelimited' }, retryAfterSeconds };
 }
 
 /** Arguments come as a form whose nested values are JSON. */

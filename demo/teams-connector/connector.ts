@@ -162,10 +162,11 @@ function connectorAnswer(request: IncomingMessage, path: string, text: string, w
 function create(body: Node, world: World): Answer {
   const channelData = nodeIn(body.channelData);
   const tenant = nodeIn(channelData.tenant).id ?? body.tenantId;
-  if (tenant !== world.tenantId || body.tenantId !== world.tenantId) return refusal(403, 'TenantNotAllowed');
+  if (tenant !== body.tenantId) return refusal(403, 'TenantNotAllowed');
   if (body.isGroup !== true) return createPersonal(body, world);
   const place = world.conversations.placeOf(String(nodeIn(channelData.channel).id ?? ''));
   if (place === undefined || place.kind !== 'channel') return refusal(400, 'BadSyntax');
+  if (place.tenantId !== tenant) return refusal(403, 'TenantNotAllowed');
   if (!place.hasBot) return refusal(403, 'BotNotInConversationRoster');
   const waitSeconds = world.throttle(place.conversationId);
   if (waitSeconds !== undefined) return failed({ status: 429, retryAfterSeconds: waitSeconds });
@@ -182,7 +183,9 @@ function createPersonal(body: Node, world: World): Answer {
   const person = world.conversations.personOf(id);
   if (person === undefined) return refusal(404, 'MemberNotFoundInConversation');
   if (!person.hasApp) return refusal(403, 'ForbiddenOperationException');
-  return { status: 201, body: { id: world.conversations.personalOf(person).conversationId } };
+  const place = world.conversations.personalOf(person);
+  if (place.tenantId !== body.tenantId) return refusal(403, 'TenantNotAllowed');
+  return { status: 201, body: { id: place.conversationId } };
 }
 
 function edit(conversationId: string, activityId: string, text: string, world: World): Answer {

@@ -15,6 +15,8 @@ export type Place = {
   readonly name: string;
   readonly kind: 'personal' | 'channel' | 'groupChat';
   readonly conversationId: string;
+  /** Whose conversation it is; people of other tenants may be in it. */
+  readonly tenantId: string;
   readonly people: readonly Person[];
   /** Whether the bot is a member. */
   hasBot: boolean;
@@ -36,9 +38,10 @@ export type MessageContent =
 /** Teams' side of the world: who is there, where they talk, and what has been said. */
 export type Conversations = {
   readonly person: (name: string, more?: Partial<Omit<Person, 'name' | 'id'>>) => Person;
-  readonly channel: (name: string) => Place;
+  /** @param tenant the connector's own if left out; it counts when the place is named for the first time */
+  readonly channel: (name: string, tenant?: string) => Place;
   readonly groupChat: (name: string) => Place;
-  readonly personalOf: (person: Person) => Place;
+  readonly personalOf: (person: Person, tenant?: string) => Place;
   readonly placeOf: (conversationId: string) => Place | undefined;
   readonly personOf: (id: string) => Person | undefined;
   readonly add: (message: Omit<Message, 'id' | 'editCount'>) => Message;
@@ -52,12 +55,13 @@ export function createConversations(tenantId: string): Conversations {
   const all: Message[] = [];
   let clock = 1_763_700_000_000;
   const everybody: Person[] = [];
-  const placeNamed = (name: string, kind: Place['kind'], id: string): Place => {
-    const key = `${kind} ${name}`;
-    const place = places.get(key) ?? { name, kind, conversationId: id, people: everybody, hasBot: true };
+  const placeNamed = (named: Pick<Place, 'name' | 'kind' | 'conversationId'>, tenant = tenantId): Place => {
+    const key = `${named.kind} ${named.name}`;
+    const place = places.get(key) ?? { ...named, tenantId: tenant, people: everybody, hasBot: true };
     places.set(key, place);
     return place;
   };
+  const idOf = (kind: string, name: string, encoding: 'hex' | 'base64url') => digest(kind, name).toString(encoding);
   const withoutThread = (id: string) => id.replace(/;messageid=.*$/, '');
   return {
     person: (name, more = {}) => {
@@ -78,10 +82,16 @@ export function createConversations(tenantId: string): Conversations {
       people.set(name, fresh);
       return fresh;
     },
-    channel: (name) => placeNamed(name, 'channel', `19:${digest('channel', name).toString('hex')}@thread.tacv2`),
-    groupChat: (name) => placeNamed(name, 'groupChat', `19:${digest('chat', name).toString('hex')}@thread.v2`),
-    personalOf: (person) =>
-      placeNamed(person.name, 'personal', `a:1${digest('personal', person.name).toString('base64url')}`),
+    channel: (name, tenant) => {
+      const conversationId = `19:${idOf('channel', name, 'hex')}@thread.tacv2`;
+      return placeNamed({ name, kind: 'channel', conversationId }, tenant);
+    },
+    groupChat: (name) =>
+      placeNamed({ name, kind: 'groupChat', conversationId: `19:${idOf('chat', name, 'hex')}@thread.v2` }),
+    personalOf: ({ name }, tenant) => {
+      const conversationId = `a:1${idOf('personal', name, 'base64url')}`;
+      return placeNamed({ name, kind: 'personal', conversationId }, tenant);
+    },
     placeOf: (id) => [...places.values()].find((place) => place.conversationId === withoutThread(id)),
     personOf: (id) => everybody.find((person) => person.id === id || person.aadObjectId === id),
     add: (message) => {

@@ -122,10 +122,10 @@ export function activityOf(
     conversation: {
       id: more.conversationId ?? place.conversationId,
       conversationType: place.kind,
-      tenantId: connector.tenantId,
+      tenantId: place.tenantId,
       ...(place.kind !== 'personal' && { isGroup: true }),
     },
-    channelData: { tenant: { id: connector.tenantId }, ...(isChannel && team) },
+    channelData: { tenant: { id: place.tenantId }, ...(isChannel && team) },
   };
 }
 

@@ -12,7 +12,8 @@ export type Team = {
   /** Says where the bot listens. */
   readonly connect: (url: string) => void;
   readonly as: (name: string, more?: Partial<Omit<Person, 'name' | 'id'>>) => Client;
-  readonly channel: (name: string) => Place;
+  /** @param tenant another tenant's channel, when it is named for the first time */
+  readonly channel: (name: string, tenant?: string) => Place;
   readonly groupChat: (name: string) => Place;
   readonly personal: (name: string) => Place;
   /** Adds the app to a place, as Teams tells it to the bot. */

@@ -13,6 +13,7 @@ import type { MessageSeverity, Tenancy } from './chat-places.ts';
 import { type Database, lockInTransaction } from './database.ts';
 import { digestStorms } from './message-digest.ts';
 import { type messageKinds, messages } from './message-schema.ts';
+import { redrawPauseMs } from './messages.ts';
 import { idOf } from './rows.ts';
 
 /** So long a bot may take for a message that it claimed; then another one may claim it. */
@@ -199,10 +200,16 @@ async function settleDelivered(
       deliveredAt: sql`now()`,
       attemptCount: 0,
       lastError: null,
-      ...(isNewest ? { isNotifying: false } : { wantedAt: sql`now()` }),
+      ...(isNewest ? { isNotifying: false } : { wantedAt: sql`now()`, ...(wasDrawnOver ? {} : dueAfter(row)) }),
       ...(endsLease ? { leasedUntil: null, leasedRevision: null } : {}),
     })
     .where(eq(messages.id, row.id));
+}
+
+/** What changed while a copy was on its way is drawn together with what follows; what rings is not kept waiting. */
+function dueAfter({ topic, kind, isNotifying }: MessageRow): { readonly dueAt?: SQL } {
+  if (kind !== 'copy' || topic === null || isNotifying) return {};
+  return { dueAt: sql`now() + make_interval(secs => ${redrawPauseMs(topic) / 1000})` };
 }
 
 async function settleFailed(

@@ -1,6 +1,6 @@
-import { and, asc, eq, inArray, sql } from 'drizzle-orm';
+import { and, asc, eq, inArray, isNotNull, sql } from 'drizzle-orm';
 import type { MessageId } from '../../domain/ids.ts';
-import type { ChatPlace, MessageRef, NoteView } from '../../protocol/chat-api.ts';
+import { type ChatPlace, type MessageRef, messageRef, type NoteView } from '../../protocol/chat-api.ts';
 import { type MessageSeverity, placesOfPersons, subscribedPlaces } from './chat-places.ts';
 import type { Database } from './database.ts';
 import { eventsChannel } from './listen.ts';
@@ -14,8 +14,11 @@ import { idOf } from './rows.ts';
  */
 export type Topic = `run:${string}` | `approval:${string}` | `alert:${string}`;
 
-/** How soon a copy is drawn again after it was drawn last: people read, they do not watch a film. Source: CHAT 5.3 */
-const redrawEveryMs = { run: 2000, approval: 0, alert: 10_000 } as const;
+/**
+ * How soon a copy is drawn again after it was drawn last: people read, they do not watch a film, and Slack takes about fifty edits a minute
+ * from all copies together. The web page and terminals follow a run by its events, not by these. Source: CHAT 2.1, 5.2 (6), 5.3
+ */
+const redrawEveryMs = { run: 10_000, approval: 0, alert: 10_000 } as const;
 
 /** Every copy of the topic is drawn again, coalesced; at once when it is to ring. A copy that was left out of a storm comes back then. */
 export async function touchTopic(
@@ -35,14 +38,17 @@ export async function touchTopic(
     .filter(({ state }) => state === 'live' || (state === 'superseded' && isNotifying))
     .map(({ id }) => id);
   if (ids.length === 0) return;
-  const pauseMs = isNotifying ? 0 : redrawEveryMs[kindOf(topic)];
+  const pauseMs = isNotifying ? 0 : redrawPauseMs(topic);
+  const earliest = sql`greatest(now(), ${messages.deliveredAt} + make_interval(secs => ${pauseMs / 1000}))`;
   await db
     .update(messages)
     .set({
       wantedRevision: sql`${messages.wantedRevision} + 1`,
       wantedAt: sql`case when ${messages.deliveredRevision} < ${messages.wantedRevision} then ${messages.wantedAt} else now() end`,
-      dueAt: sql`greatest(now(), ${messages.deliveredAt} + make_interval(secs => ${pauseMs / 1000}),
-        case when ${messages.attemptCount} > 0 then ${messages.dueAt} end)`,
+      // After a failure its pause counts; and what is to be drawn at once waits for nothing that comes after it.
+      dueAt: sql`case when ${messages.attemptCount} > 0 then greatest(${earliest}, ${messages.dueAt})
+        when ${messages.deliveredRevision} < ${messages.wantedRevision} then least(${earliest}, ${messages.dueAt})
+        else ${earliest} end`,
       isNotifying: isNotifying ? true : messages.isNotifying,
       state: 'live',
       endedAt: null,
@@ -53,9 +59,10 @@ export async function touchTopic(
   await wakeBots(db);
 }
 
-function kindOf(topic: Topic): keyof typeof redrawEveryMs {
-  if (topic.startsWith('run:')) return 'run';
-  return topic.startsWith('alert:') ? 'alert' : 'approval';
+/** How long a copy of the topic stays as it was drawn, unless it is to ring. */
+export function redrawPauseMs(topic: string): number {
+  if (topic.startsWith('run:')) return redrawEveryMs.run;
+  return topic.startsWith('alert:') ? redrawEveryMs.alert : redrawEveryMs.approval;
 }
 
 /**
@@ -197,6 +204,14 @@ export async function tellPersons(
   return insertDirect(db, { severity, note }, places);
 }
 
+/** A message of its own in every subscribed channel: about what is no run, approval or alert. */
+export async function tellChannels(
+  db: Database,
+  order: { readonly note: NoteView; readonly severity: MessageSeverity },
+): Promise<void> {
+  await insertDirect(db, order, await subscribedPlaces(db, order));
+}
+
 async function insertDirect(
   db: Database,
   order: { readonly severity: MessageSeverity; readonly note: NoteView },
@@ -217,7 +232,7 @@ async function insertDirect(
   return rows.length;
 }
 
-/** The messages of a topic, by place: for the audit trail and for tests. */
+/** The messages of a topic, by place. */
 export async function listCopies(
   db: Database,
   topic: Topic,
@@ -228,6 +243,33 @@ export async function listCopies(
     .where(and(eq(messages.topic, topic), eq(messages.kind, 'copy')))
     .orderBy(asc(messages.number));
   return rows.map((row) => ({ ...row, id: idOf('message', row.id) }));
+}
+
+const linkCountMax = 50;
+
+/**
+ * Where the copies of a topic stand, in the platforms' own words, for the audit trail: who reads it later can look up what people saw.
+ * E.g. `slack T1 C1 (channel C1, ts 1732.1)`. Empty when it stands nowhere.
+ */
+export async function copyLinks(db: Database, topic: Topic): Promise<string> {
+  const rows = await db
+    .select({ surface: messages.surface, tenant: messages.tenant, place: messages.place, ref: messages.ref })
+    .from(messages)
+    .where(and(eq(messages.topic, topic), eq(messages.kind, 'copy'), isNotNull(messages.ref)))
+    .orderBy(asc(messages.number));
+  const shown = rows
+    .slice(0, linkCountMax)
+    .map(({ surface, tenant, place, ref }) => `${surface} ${tenant} ${place} (${refWords(messageRef.parse(ref))})`);
+  return [...shown, ...(rows.length > linkCountMax ? [`${rows.length - linkCountMax} more`] : [])].join('; ');
+}
+
+/** Ids only: an address of the platform's servers says nothing about the message. */
+function refWords(ref: MessageRef): string {
+  const ids = Object.entries(ref).filter(([, value]) => typeof value === 'string' && !value.startsWith('http'));
+  return ids
+    .map(([name, value]) => `${name} ${String(value)}`)
+    .sort()
+    .join(', ');
 }
 
 /** Removes what was settled that long ago. */

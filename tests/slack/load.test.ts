@@ -30,7 +30,7 @@ beforeAll(async () => {
   await protectMachines(store, ['vm-7', 'vm-8']);
   const api = await startTestApi(store);
   closers.push(api.stop);
-  const workspace = await startSlackWorkspace({ acknowledgeMsMax });
+  const workspace = await startSlackWorkspace({ acknowledgeMsMax, isLimitingRates: false });
   closers.push(workspace.close);
   site = { workspace, store };
   seatPeople(workspace);

@@ -27,6 +27,32 @@ describe('threads, home and files in Slack', () => {
     expect(engine.asked.map(({ call }) => call.kind)).toEqual(['version']);
   });
 
+  it('a line in the app’s own tab is answered there, in its thread if it stands in one, and a bot’s is not', async () => {
+    const { workspace, engine } = await openTrial();
+    const [ana, robo] = [workspace.as('ana'), workspace.as('robo')];
+    await robo.types('@Lifeboat', 'cleanup vm-7');
+    await ana.types('@Lifeboat', 'status vm-7');
+    await workspace.until('ana reads it', () => ana.reads('@Lifeboat').includes('Lifeboat: ✔ vm-7 · Enabled'));
+    await ana.types('@Lifeboat', '@Lifeboat version', { thread: 'vm-7 · Enabled' });
+    await workspace.until('ana reads it in the thread', () =>
+      /↳ Lifeboat: .*\n?.*0\.1\.0/.test(ana.reads('@Lifeboat')),
+    );
+    await ana.types('@Lifeboat', 'failover vm-7 --test');
+    await eventually(() => engine.followed.map(({ place }) => place.place)).toEqual([`user:${ana.id}`]);
+    await ana.types('@Lifeboat', 'hello there');
+    await workspace.until('what is no command is answered too', () => ana.reads('@Lifeboat').includes('hello'));
+    expect(engine.asked.map(({ call }) => call.kind)).not.toContain('cleanup');
+  });
+
+  it('a line in the app’s own tab that comes twice is carried out once', async () => {
+    const { workspace, engine } = await openTrial();
+    workspace.failNextDelivery('lose-acknowledgement');
+    await workspace.as('ana').types('@Lifeboat', 'cleanup vm-7');
+    await workspace.as('ana').types('@Lifeboat', 'version');
+    await workspace.until('it is answered', () => workspace.as('ana').reads('@Lifeboat').includes('0.1.0'));
+    expect(engine.done).toEqual(['cleanup']);
+  });
+
   it('the shortcut on a message runs a line and answers in its thread', async () => {
     const { workspace } = await openTrial();
     const ana = workspace.as('ana');

@@ -1,8 +1,7 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Message, Place } from '../../demo/teams-connector/conversations.ts';
 import { activityOf, type Client, type Dialog, deliver, type Outcome } from '../../demo/teams-connector/people.ts';
 import { textOfMessage } from '../../demo/teams-connector/team.ts';
-import { OutageError } from '../../domain/outage.ts';
 import { startTeamsBot, type TeamsBot } from './teams-bot.ts';
 
 let bot: TeamsBot;
@@ -366,68 +365,5 @@ describe('clicks', () => {
       value: {},
     });
     expect(answer.status).toBe(501);
-  });
-});
-
-describe('trouble', () => {
-  test('who clicks is answered in time whatever the engine does, and the answer comes later', async () => {
-    const slow = await startTeamsBot({ invokeMs: 20 });
-    const eva = slow.linked('eva');
-    await eva.says('show alr_9QX2M4P6ST');
-    await slow.teams.idle();
-    const message = slow.team.botMessages(slow.team.personal('eva')).at(-1) as Message;
-    let release: () => void = () => undefined;
-    const released = new Promise<void>((resolve) => {
-      release = resolve;
-    });
-    slow.engine.before = () => released;
-    expect(await eva.clicks(message, 'Ack')).toMatchObject({
-      kind: 'pop-up',
-      text: expect.stringContaining('still being worked on'),
-    });
-    release();
-    await vi.waitFor(() => expect(slow.team.botMessages(message.place).length).toBe(2), {
-      timeout: 30_000,
-      interval: 20,
-    });
-    await slow.close();
-  });
-
-  test('an engine that is away is said to be away', async () => {
-    bot.engine.before = async () => {
-      throw new OutageError('asking the engine', { retryable: true, nextStep: 'start it with `npm start`' });
-    };
-    expect(await heard(ana, 'status')).toContain('start it with npm start');
-  });
-
-  test('a bug of ours is told as one, and logged', async () => {
-    bot.engine.before = async () => {
-      throw new TypeError('planted');
-    };
-    expect(await heard(ana, 'status')).toContain('Something in Lifeboat broke');
-    expect(bot.warnings.join()).toContain('planted');
-  });
-});
-
-describe('arriving', () => {
-  test('an installation is greeted, and its conversation kept at the engine', async () => {
-    const place = bot.team.channel('new-channel');
-    await bot.team.installs('ana', place);
-    await bot.teams.idle();
-    expect(bot.team.reads(place)).toContain('Lifeboat is here');
-    expect(bot.engine.savedPlaces.map((saved) => saved.place)).toContain(place.conversationId);
-  });
-
-  test('an engine that is away keeps nobody waiting, and is told later', async () => {
-    const second = await startTeamsBot();
-    const client = second.linked('eva');
-    second.engine.isAwayForPlaces = true;
-    await client.says('help');
-    await second.teams.idle();
-    second.engine.isAwayForPlaces = false;
-    await client.says('help');
-    await second.teams.idle();
-    expect(second.engine.savedPlaces.map((saved) => saved.place)).toEqual([`user:${client.person.aadObjectId}`]);
-    await second.close();
   });
 });

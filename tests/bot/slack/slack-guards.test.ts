@@ -90,6 +90,41 @@ describe('the key of an event', () => {
     expect(readSlackEvent(sent('a'))?.key).not.toBe(readSlackEvent(sent('b'))?.key);
   });
 
+  const written = { user: 'U1', text: 'cleanup vm-7', ts: '1.5', channel: 'D1' };
+  const told = (event: object, eventId = 'Ev1') => ({
+    type: 'event_callback',
+    team_id: 'T1',
+    event_id: eventId,
+    event: { ...written, ...event },
+  });
+  const direct = { type: 'message', channel_type: 'im' };
+
+  it('is that of the message, in however many ways Slack tells of it', () => {
+    const key = readSlackEvent(told(direct))?.key;
+    expect(readSlackEvent(told({ type: 'app_mention' }, 'Ev2'))?.key).toBe(key);
+    expect(readSlackEvent(told({ ...direct, ts: '1.6' }))?.key).not.toBe(key);
+  });
+
+  it('is made for a line that a person writes to the app alone', () => {
+    expect(readSlackEvent(told(direct))).toMatchObject({ kind: 'direct', text: 'cleanup vm-7', isFromBot: false });
+    expect(readSlackEvent(told({ ...direct, thread_ts: '1.1' }))).toMatchObject({ spot: { threadTs: '1.1' } });
+    // Our own messages come as well.
+    expect(readSlackEvent(told({ ...direct, bot_id: 'B1' }))).toMatchObject({ isFromBot: true });
+  });
+
+  it.each([
+    { ...direct, channel_type: 'channel' },
+    { ...direct, channel_type: 'mpim' },
+    { type: 'message' },
+    { ...direct, subtype: 'message_changed', hidden: true },
+    { ...direct, subtype: 'message_deleted', hidden: true },
+    { ...direct, subtype: 'bot_message' },
+    { ...direct, subtype: 'file_share' },
+    { ...direct, hidden: true },
+  ])('is not made for a message that is no new line to the app alone: %j', (event) => {
+    expect(readSlackEvent(told(event))).toBeUndefined();
+  });
+
   it.each([{}, null, 'x', { type: 'block_actions' }, { type: 'event_callback', event: { type: 'message' } }])(
     'is not made for what is not for us: %j',
     (body) => {
