@@ -62,8 +62,8 @@ export type ApiQuery =
   | { readonly kind: 'alert'; readonly id: string }
   /** The lag of a machine over the last `sinceMs` milliseconds. */
   | { readonly kind: 'lagSeries'; readonly machine: string; readonly sinceMs: number }
-  /** `about`: an id, a machine's or a person's name. */
-  | { readonly kind: 'audit'; readonly about: string }
+  /** `about`: an id, a machine's or a person's name. `isUnchecked`: the entries alone; the chain is not followed. */
+  | { readonly kind: 'audit'; readonly about: string; readonly isUnchecked?: true }
   | { readonly kind: 'surfaces' };
 
 type Order<Kind extends string, Body extends z.ZodType> = { readonly kind: Kind; readonly body: z.input<Body> };

@@ -22,7 +22,7 @@ export type { ReplyFile } from './audit-file.ts';
 export type ChatLineDeps = {
   readonly engine: Pick<EngineClient, 'ask'>;
   /** For whom the bot speaks: a chat user, or who holds a session of the web console. */
-  readonly speaker: { readonly actor: ChatActor } | { readonly session: string };
+  readonly speaker: { readonly actor: ChatActor } | { readonly session: string; readonly isBegunByPerson?: true };
   /** Where the line was written; undefined on the web, where nothing is delivered to. */
   readonly place?: ChatPlace;
   /** Makes idempotency keys. The first one of a line should come from the platform's event, so that the same event sent twice is done once. */

@@ -16,6 +16,7 @@ import {
   type surfaceReportBody,
 } from '../protocol/chat-api.ts';
 import {
+  begunByPersonHeader,
   type consoleAddressBody,
   consoleRoutes,
   type OverviewView,
@@ -28,6 +29,7 @@ import {
   type signInBody,
 } from '../protocol/console-api.ts';
 import { type EventView, eventView, type RefusalBody, refusalBody, routes } from '../protocol/control-api.ts';
+import type { credentialReportBody } from '../protocol/credential-api.ts';
 import type { ApiAnswer, ApiCall } from './api-call.ts';
 import type { Connection } from './connection-file.ts';
 import { parseAnswer, parseSuccess, type Received, type Wire, wireOf } from './engine-wire.ts';
@@ -36,6 +38,10 @@ const attemptCountMax = 3;
 const retryPauseMs = 250;
 const answerBytesMax = 16 * 1_048_576;
 const eventWaitMsMax = 20_000;
+/** Ours to the engine; more calls at once wait for one. */
+const connectionCountMax = 128;
+/** Files that were no newer are not looked at again for so long: a session that is over is a 401 as well, and anybody can send one. */
+const readAgainEveryMs = 5000;
 
 export type CallOptions = {
   /** Makes an order happen once, however often it is sent; one key per line that a person typed. */
@@ -45,6 +51,8 @@ export type CallOptions = {
   readonly actor?: ChatActor;
   /** Token of who signed in at the web console; the engine knows whose it is. Never together with `actor`. */
   readonly session?: string;
+  /** With `session`: a person began it, not a page that stands open. An order always is. */
+  readonly isBegunByPerson?: boolean;
 };
 
 /** The control API as the bot uses it. A refusal is an answer; OutageError means that nobody answered, or not in our words. */
@@ -78,6 +86,8 @@ export type BotClient = EngineClient & {
   ) => Promise<void>;
   /** Whether the platform answers. */
   readonly reportSurface: (body: z.input<typeof surfaceReportBody>, options: CallOptions) => Promise<void>;
+  /** Until when what this bot needs is good. */
+  readonly reportCredentials: (body: z.input<typeof credentialReportBody>, options: CallOptions) => Promise<void>;
   /** Shows a topic in one more place and keeps it true there. */
   readonly follow: (body: z.input<typeof followBody>, options: CallOptions) => Promise<void>;
   readonly savePlace: (body: z.input<typeof placeBody>, options: CallOptions) => Promise<void>;
@@ -128,10 +138,15 @@ export function createEngineClient(
   options: { timeoutMs?: number; readAgain?: () => Connection } = {},
 ): BotClient {
   let line: Line = openLine(connection);
+  let nextReadAtMs = Number.NEGATIVE_INFINITY;
   const leave = (distrusted: Line) => {
     if (line !== distrusted) return true;
-    const next = options.readAgain?.();
-    if (next === undefined || isSameConnection(next, line.connection)) return false;
+    const nowMs = performance.now();
+    if (options.readAgain === undefined || nowMs < nextReadAtMs) return false;
+    nextReadAtMs = nowMs + readAgainEveryMs;
+    const next = options.readAgain();
+    if (isSameConnection(next, line.connection)) return false;
+    nextReadAtMs = Number.NEGATIVE_INFINITY;
     void line.dispatcher.close();
     line = openLine(next);
     return true;
@@ -166,6 +181,7 @@ function botCalls(context: Context): Omit<BotClient, keyof EngineClient> {
     reportOutcome: (deliveryId, body, options) =>
       tell(chatRoutes.deliveryOutcome.replace(':id', encodeURIComponent(deliveryId)), body, options),
     reportSurface: (body, options) => tell(chatRoutes.surfaceReport, body, options),
+    reportCredentials: (body, options) => tell(chatRoutes.credentials, body, options),
     follow: (body, options) => tell(chatRoutes.follow, body, options),
     savePlace: (body, options) => tell(chatRoutes.places, body, options),
     places: async ({ surface, tenant }, options) => {
@@ -239,6 +255,7 @@ function openLine(connection: Connection): Line {
       timeout: 5000,
     },
     allowH2: false,
+    connections: connectionCountMax,
     maxResponseSize: answerBytesMax,
   });
   return { connection, dispatcher };
@@ -292,6 +309,7 @@ async function send(
       options.idempotencyKey !== undefined && { 'idempotency-key': options.idempotencyKey }),
     ...(options.actor !== undefined && { [actorHeader]: encodeURIComponent(JSON.stringify(options.actor)) }),
     ...(options.session !== undefined && { [sessionHeader]: options.session }),
+    ...(options.isBegunByPerson === true && { [begunByPersonHeader]: '1' }),
   };
   try {
     const answer = await request(new URL(wire.path, connection.engineUrl), {

@@ -44,7 +44,7 @@ function queryPath(call: ApiQuery): string {
     case 'lagSeries':
       return `${chatRoutes.lagSeries.replace(':name', encodeURIComponent(call.machine))}?sinceMs=${call.sinceMs}`;
     case 'audit':
-      return `${chatRoutes.audit}?about=${encodeURIComponent(call.about)}`;
+      return `${chatRoutes.audit}?about=${encodeURIComponent(call.about)}${call.isUnchecked === true ? '&check=none' : ''}`;
     case 'people':
     case 'approvals':
     case 'alerts':

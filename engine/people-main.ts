@@ -5,20 +5,13 @@ import { personBody } from '../protocol/chat-api.ts';
 import { loadCertificateAuthority } from './certificate-authority.ts';
 import { type EngineConfig, readEngineConfig } from './config.ts';
 import { foldersOf, writePersonCredentials } from './installation.ts';
+import { unlinkPerson } from './people/console-session.ts';
 import { codeLifeMs, makeLinkCode } from './people/linking.ts';
 import { appendAudit } from './store/audit.ts';
 import { removeAuthenticator } from './store/authenticators.ts';
 import type { Database } from './store/database.ts';
 import { openStore, type Store } from './store/open.ts';
-import {
-  activeAdmins,
-  addPerson,
-  findPerson,
-  listPersons,
-  setDisabled,
-  setGrants,
-  unlinkUsers,
-} from './store/people.ts';
+import { activeAdmins, addPerson, findPerson, listPersons, setDisabled, setGrants } from './store/people.ts';
 
 /** What an administrator does with persons on the engine's host, also when nobody can sign in. */
 const by = { who: 'administrator on the engine host', via: 'engine host' } as const;
@@ -73,10 +66,13 @@ const changes: Record<PersonChange, { readonly words: string; change(db: Databas
   },
   enable: { words: 'is enabled', change: (db, name) => setDisabled(db, name, false) },
   unlink: {
-    words: 'is linked to no chat user any more',
-    change: (db, name) => unlinkUsers(db, name, ['slack', 'teams']),
+    words: 'is linked to no chat user any more, and signed out of the web console everywhere',
+    change: (db, name) => unlinkPerson(db, name, ['slack', 'teams']),
   },
-  'reset-authenticator': { words: 'has no authenticator any more and may set one up', change: removeAuthenticator },
+  'reset-authenticator': {
+    words: 'has no authenticator any more and may set one up; they are signed out of the web console everywhere',
+    change: removeAuthenticator,
+  },
 };
 
 /** Changes a person who is there; approvals and the audit trail go on to name them. @throws OutageError for the last admin */

@@ -2,6 +2,7 @@ import type { DeliveryLog } from '../delivery/start-delivery.ts';
 import type { BotClient } from '../engine-client.ts';
 import type { ObserveLine } from '../observed-line.ts';
 import type { WebLimits } from './limits.ts';
+import type { SessionGate } from './session-gate.ts';
 
 export type WebEngine = Pick<
   BotClient,
@@ -10,6 +11,7 @@ export type WebEngine = Pick<
 
 /** What the routes need. */
 export type ApiDeps = {
+  readonly gate: SessionGate;
   readonly engine: WebEngine;
   readonly limits: WebLimits;
   readonly nowMs: () => number;

@@ -1,6 +1,6 @@
 import { OutageError } from '../../domain/outage.ts';
 import type { ApiAnswer, ApiQuery } from '../api-call.ts';
-import type { BotClient } from '../engine-client.ts';
+import type { BotClient, CallOptions } from '../engine-client.ts';
 import { problemOfRefusal } from './problem.ts';
 import type { Me } from './wire.ts';
 
@@ -9,6 +9,8 @@ export type Asker = {
   /** Who looks; the engine knows whose it is, and what they may see. */
   readonly session: string;
   readonly signal: AbortSignal;
+  /** Not by the page itself, which asks as long as it stands open: what a person began keeps the session alive. */
+  readonly isBegunByPerson?: boolean | undefined;
 };
 type AnswerOf<Kind extends ApiQuery['kind']> = Extract<ApiAnswer, { kind: Kind }>;
 
@@ -17,10 +19,14 @@ export async function answerTo<Kind extends ApiQuery['kind']>(
   call: ApiQuery & { readonly kind: Kind },
   asker: Asker,
 ): Promise<AnswerOf<Kind>> {
-  const answer = await asker.engine.ask(call, { session: asker.session, signal: asker.signal });
+  const answer = await asker.engine.ask(call, optionsOf(asker));
   if (answer.kind === 'refusal') throw problemOfRefusal(answer.refusal);
   if (isAnswerTo(call.kind, answer)) return answer;
   throw new OutageError(`the engine answered ${answer.kind} to ${call.kind}`, { retryable: false });
+}
+
+export function optionsOf({ session, signal, isBegunByPerson = false }: Omit<Asker, 'engine'>): CallOptions {
+  return { session, signal, isBegunByPerson };
 }
 
 function isAnswerTo<Kind extends ApiQuery['kind']>(kind: Kind, answer: ApiAnswer): answer is AnswerOf<Kind> {
@@ -30,6 +36,6 @@ function isAnswerTo<Kind extends ApiQuery['kind']>(kind: Kind, answer: ApiAnswer
 /** Whose session it is. */
 export async function meOf(asker: Asker): Promise<Me> {
   const { whoami } = await answerTo({ kind: 'whoami' }, asker);
-  const { name, roles, hasAuthenticator, isOnCall } = whoami;
-  return { name, roles, hasAuthenticator, isOnCall };
+  const { name, roles, grants, hasAuthenticator, isOnCall } = whoami;
+  return { name, roles, grants, hasAuthenticator, isOnCall };
 }

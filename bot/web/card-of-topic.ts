@@ -3,7 +3,7 @@ import type { AlertView, ApprovalView } from '../../protocol/chat-api.ts';
 import { alertCard } from '../conversation/alert-cards.ts';
 import { approvalCard } from '../conversation/approval-cards.ts';
 import { presentRun } from '../conversation/present-machines.ts';
-import { type Asker, answerTo } from './ask-engine.ts';
+import { type Asker, answerTo, optionsOf } from './ask-engine.ts';
 import { cardForWeb } from './picture-address.ts';
 import { notFound } from './problem.ts';
 import type { CardAnswer } from './wire.ts';
@@ -27,7 +27,7 @@ async function runTopic(id: string, asker: Asker, nowMs: number): Promise<CardAn
   const { run } = await answerTo({ kind: 'run', id }, asker);
   // When the drill ends stands with the machine; without it the card says so in words.
   const about = { kind: 'machine', name: run.machineName } as const;
-  const answer = await asker.engine.ask(about, { session: asker.session, signal: asker.signal });
+  const answer = await asker.engine.ask(about, optionsOf(asker));
   const machine = answer.kind === 'machine' ? answer.machine : undefined;
   const [card] = presentRun(run, machine, nowMs).cards;
   if (card === undefined) throw notFound('This run has nothing to show.');

@@ -11,11 +11,19 @@ export const webLimits = {
   requestMs: 90 * secondMs,
   headersMs: 10 * secondMs,
   idleConnectionMs: 75 * secondMs,
-  signInsPerAddress: { countMax: 10, perMs: minuteMs },
-  signIns: { countMax: 100, perMs: minuteMs },
+  /** Codes that were not good. Behind a reverse proxy everybody has one address. */
+  signInsPerAddress: { countMax: 60, perMs: minuteMs },
+  signIns: { countMax: 300, perMs: minuteMs },
+  signInsAtOnce: 8,
+  /** Requests with a session that the engine has not known, about which it is asked. */
+  strangersAtOnce: 8,
+  /** Of them those that were nobody's. */
+  strangersPerAddress: { countMax: 60, perMs: minuteMs },
   linesPerSession: { countMax: 60, perMs: minuteMs },
   livePerSession: 6,
   live: 200,
+  /** Live streams of sessions of which it is not known yet whose they are, besides. */
+  liveStrangers: 20,
   /** What a live stream may leave unread before it is cut off. */
   unreadBytes: 4 * 1024 * 1024,
 } as const;

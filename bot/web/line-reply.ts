@@ -22,7 +22,9 @@ export async function replyToLine(line: string, deed: Deed): Promise<LineReply> 
     count += 1;
     return `web:${sessionDigest(session)}:${key}${count === 1 ? '' : `:${count}`}`;
   };
-  return lineReply(await executeChatLine(line, { engine, speaker: { session }, newKey, nowMs, observe }));
+  return lineReply(
+    await executeChatLine(line, { engine, speaker: { session, isBegunByPerson: true }, newKey, nowMs, observe }),
+  );
 }
 
 function lineReply({ cards, form, follow, about, files = [] }: ChatReply): LineReply {

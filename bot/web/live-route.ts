@@ -1,14 +1,14 @@
 import type { ApiDeps } from './api-deps.ts';
 import type { LiveSessions } from './live-sessions.ts';
 import { openLiveStream } from './live-stream.ts';
-import { liftTimeLimit, type WebApp, type WebReply } from './server.ts';
+import { addressOf, liftTimeLimit, type WebApp, type WebReply } from './server.ts';
 import { sessionOf } from './session-routes.ts';
 import { webPaths } from './wire.ts';
 
 /** The live stream of the site. It has no end of its own. */
 export function addLiveRoute(app: WebApp, { limits, log }: ApiDeps, live: LiveSessions): void {
   app.get(webPaths.live, async (request, reply) => {
-    const admission = live.admit(sessionOf(request));
+    const admission = live.admit({ session: sessionOf(request), address: addressOf(request) });
     const isGzipWelcome = /\bgzip\b/.test(request.headers['accept-encoding'] ?? '');
     const headers = sentHeaders(reply);
     const onCutOff = () => log.info('a page of the console reads too slowly: its live stream was cut off');

@@ -7,13 +7,15 @@ import type { LiveStream } from './live-stream.ts';
 import { outageWords } from './outage-words.ts';
 import { tooMany, WebProblem } from './problem.ts';
 import { sessionDigest } from './session-cookie.ts';
+import type { SessionGate } from './session-gate.ts';
 import type { SiteWatch } from './site-watch.ts';
 import type { Me } from './wire.ts';
 
 export type LiveDeps = {
   readonly engine: Pick<BotClient, 'ask'>;
-  readonly watch: SiteWatch;
-  readonly limits: Pick<WebLimits, 'live' | 'livePerSession'>;
+  readonly watch: Omit<SiteWatch, 'expect'>;
+  readonly limits: Pick<WebLimits, 'live' | 'livePerSession' | 'liveStrangers'>;
+  readonly gate: SessionGate;
   /** How often the engine is asked whether a session still is one. */
   readonly checkEveryMs?: number;
   readonly retryMs?: number;
@@ -21,13 +23,18 @@ export type LiveDeps = {
 
 /** Everybody who listens now. */
 export type LiveSessions = {
-  /** Takes a place for one more stream, which is to be given back. @throws WebProblem when there is none */
-  readonly admit: (session: string) => Admission;
+  /**
+   * Takes a place for one more stream, which is to be given back. Sessions of which it is not known yet whose they are have few places of
+   * their own: while the engine is away they take none from the others. @throws WebProblem when there is none
+   */
+  readonly admit: (caller: LiveCaller) => Admission;
   /** Asks the engine at once about these streams: somebody has signed out. */
   readonly checkNow: (which: { readonly session: string; readonly isEverywhere: boolean }) => void;
   readonly count: () => number;
   readonly close: () => void;
 };
+/** `address`: where the browser is. */
+export type LiveCaller = { readonly session: string; readonly address: string };
 export type Admission = {
   /** Sends what changes until the browser goes, or the session ends. */
   readonly serve: (stream: LiveStream) => Promise<void>;
@@ -36,6 +43,7 @@ export type Admission = {
 
 type Listener = {
   readonly digest: string;
+  isStranger: boolean;
   me: Me | undefined;
   stream: LiveStream | undefined;
   /** Ends the pause before the next check. */
@@ -48,19 +56,17 @@ const retryMsDefault = 1000;
 export function createLiveSessions(deps: LiveDeps): LiveSessions {
   const listeners = new Set<Listener>();
   return {
-    admit(session) {
-      const digest = sessionDigest(session);
-      const own = [...listeners].filter((listener) => listener.digest === digest).length;
-      if (own >= deps.limits.livePerSession) {
-        throw tooMany(`This session looks at ${own} pages already; close one of them.`, 10_000);
-      }
-      if (listeners.size >= deps.limits.live) throw tooMany('As many pages as the console can serve are open.', 10_000);
-      const listener: Listener = { digest, me: undefined, stream: undefined, hurry: new AbortController() };
+    admit(caller) {
+      const digest = sessionDigest(caller.session);
+      const isStranger = !deps.gate.isKnown(caller.session);
+      if (isStranger) deps.gate.checkAddress(caller.address);
+      checkPlaces(listeners, { digest, isStranger }, deps.limits);
+      const listener: Listener = { digest, isStranger, me: undefined, stream: undefined, hurry: new AbortController() };
       listeners.add(listener);
       const giveBack = () => void listeners.delete(listener);
       const serve = (stream: LiveStream) => {
         listener.stream = stream;
-        return serveOne({ listener, session, stream, deps });
+        return serveOne({ listener, ...caller, stream, deps });
       };
       return { serve, giveBack };
     },
@@ -80,9 +86,24 @@ export function createLiveSessions(deps: LiveDeps): LiveSessions {
   };
 }
 
-type Serving = {
+/** @throws WebProblem when no place is left for it */
+function checkPlaces(
+  listeners: ReadonlySet<Listener>,
+  { digest, isStranger }: Pick<Listener, 'digest' | 'isStranger'>,
+  limits: LiveDeps['limits'],
+): void {
+  const own = [...listeners].filter((listener) => listener.digest === digest).length;
+  if (own >= limits.livePerSession) {
+    throw tooMany(`This session looks at ${own} pages already; close one of them.`, 10_000);
+  }
+  const alike = [...listeners].filter((listener) => listener.isStranger === isStranger).length;
+  if (alike >= (isStranger ? limits.liveStrangers : limits.live)) {
+    throw tooMany('As many pages as the console can serve are open.', 10_000);
+  }
+}
+
+type Serving = LiveCaller & {
   readonly listener: Listener;
-  readonly session: string;
   readonly stream: LiveStream;
   readonly deps: LiveDeps;
 };
@@ -95,11 +116,14 @@ async function serveOne(serving: Serving): Promise<void> {
     while (!stream.signal.aborted) {
       const check = await checkSession(serving);
       if (stream.signal.aborted) return;
-      if (check.kind === 'gone') {
+      if (check.kind === 'gone' || check.kind === 'roleless') {
+        if (check.kind === 'gone') serving.deps.gate.refused(serving.session, serving.address);
         stream.send({ kind: 'signed-out', why: check.why });
         return stream.end();
       }
       if (check.kind === 'me') {
+        serving.deps.gate.welcome(serving.session);
+        listener.isStranger = false;
         const isNews = JSON.stringify(check.me) !== JSON.stringify(listener.me);
         listener.me = check.me;
         leave ??= show(serving);
@@ -115,13 +139,17 @@ async function serveOne(serving: Serving): Promise<void> {
 type Check =
   | { readonly kind: 'me'; readonly me: Me }
   | { readonly kind: 'gone'; readonly why: string }
+  /** The session is one, and its person may look at nothing (any more). */
+  | { readonly kind: 'roleless'; readonly why: string }
   /** The engine cannot be asked: the session may be one. */
   | { readonly kind: 'unknown'; readonly why: string };
 
 async function checkSession({ session, stream, deps }: Serving): Promise<Check> {
   const { signal } = stream;
   try {
-    return { kind: 'me', me: await meOf({ engine: deps.engine, session, signal }) };
+    const me = await meOf({ engine: deps.engine, session, signal });
+    const why = `${me.name} has no role in this installation. An admin can give one; then sign in again.`;
+    return me.roles.length === 0 ? { kind: 'roleless', why } : { kind: 'me', me };
   } catch (error) {
     const isRefusal = error instanceof WebProblem && error.problem.why !== 'outage';
     if (isRefusal) return { kind: 'gone', why: error.message };
@@ -143,8 +171,8 @@ function show(serving: Serving): () => void {
 
 function sendSnapshot({ listener, stream, deps }: Serving): void {
   const { site, stale } = deps.watch.sight();
-  if (site !== undefined && listener.me !== undefined) stream.send({ kind: 'snapshot', me: listener.me, site });
   if (stale !== undefined) stream.send(stale);
+  if (site !== undefined && listener.me !== undefined) stream.send({ kind: 'snapshot', me: listener.me, site });
 }
 
 async function pause({ listener, stream, deps }: Serving, isKnown: boolean): Promise<void> {

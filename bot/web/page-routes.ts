@@ -4,8 +4,14 @@ import { sendProblem, type WebApp, type WebReply, type WebRequest } from './serv
 
 export type ServedRoute = { readonly method: string; readonly url: string };
 
+export type PageVisits = {
+  readonly served: readonly ServedRoute[];
+  /** Somebody loads the page, with these cookies: who it is has not been asked yet. */
+  readonly onVisit: (cookies: string | undefined) => void;
+};
+
 /** The shell and what it loads: static, the same for everybody, and open to everybody. */
-export function addPageRoutes(app: WebApp, { shell, assets }: PageBundle, served: readonly ServedRoute[]): void {
+export function addPageRoutes(app: WebApp, { shell, assets }: PageBundle, { served, onVisit }: PageVisits): void {
   for (const asset of assets) {
     app.get(asset.path, async (request, reply) => {
       const { body, encoding } = encodedFor(request, asset);
@@ -16,7 +22,10 @@ export function addPageRoutes(app: WebApp, { shell, assets }: PageBundle, served
   }
   app.setNotFoundHandler(async (request, reply) => {
     const path = request.url.split('?', 1)[0] ?? '';
-    if (isPagePath(path) && request.method === 'GET') return reply.type('text/html; charset=utf-8').send(shell);
+    if (isPagePath(path) && request.method === 'GET') {
+      onVisit(request.headers.cookie);
+      return reply.type('text/html; charset=utf-8').send(shell);
+    }
     const methods = isPagePath(path) ? ['GET'] : methodsOf(path, served);
     return methods.length === 0
       ? sendProblem(notFound('There is nothing at this path.'), reply)

@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import { inputProblems } from '../../protocol/input-problems.ts';
 import { lineOfForm } from '../conversation/forms.ts';
 import type { ApiDeps } from './api-deps.ts';
-import { meOf } from './ask-engine.ts';
+import { type Asker, meOf } from './ask-engine.ts';
 import { replyToLine } from './line-reply.ts';
 import type { LiveSessions } from './live-sessions.ts';
 import { badRequest, problemOfRefusal, signedOut, tooMany, WebProblem } from './problem.ts';
@@ -10,13 +10,21 @@ import { createRateWindow } from './rate-window.ts';
 import { addressOf, type WebApp, type WebRequest } from './server.ts';
 import { clearedCookie, sessionCookie, sessionDigest, sessionIn } from './session-cookie.ts';
 import { formRequest, lineRequest, signInRequest, signOutRequest } from './web-requests.ts';
-import { type SignInReply, webPaths } from './wire.ts';
+import { begunByPersonHeader, type SignInReply, webPaths } from './wire.ts';
 
 /** The session of a request. @throws WebProblem when it has none: nothing is read, and nobody is asked */
 export function sessionOf(request: WebRequest): string {
   const session = sessionIn(request.headers.cookie);
   if (session === undefined) throw signedOut();
   return session;
+}
+
+/** Who asks: a session that may go on to the engine. @throws WebProblem, or OutageError, when it may not */
+export async function admittedAsker(request: WebRequest, { engine, gate }: ApiDeps): Promise<Asker> {
+  const isBegunByPerson = request.method === 'POST' || request.headers[begunByPersonHeader] === '1';
+  const asker = { engine, session: sessionOf(request), signal: request.signal, isBegunByPerson };
+  await gate.admit({ ...asker, address: addressOf(request) });
+  return asker;
 }
 
 /** What came, as the schema has it. @throws WebProblem when it does not fit */
@@ -28,17 +36,15 @@ export function parsed<Schema extends z.ZodType>(schema: Schema, input: unknown)
 
 /** Signing in and out. */
 export function addSignInRoutes(app: WebApp, deps: ApiDeps, live: Pick<LiveSessions, 'checkNow'>): void {
-  const { engine, limits, clockMs, nowMs } = deps;
-  const perAddress = createRateWindow(limits.signInsPerAddress, clockMs);
-  const inAll = createRateWindow(limits.signIns, clockMs);
+  const { engine, gate, nowMs } = deps;
+  const tries = countTries(deps);
   app.post(webPaths.signIn, async (request, reply): Promise<SignInReply> => {
     const address = addressOf(request);
-    const waitMs = perAddress.take(address) ?? inAll.take('all');
-    if (waitMs !== undefined) throw tooMany('Too many tries to sign in.', waitMs);
     const { code } = parsed(signInRequest, request.body);
-    const answer = await engine.signIn({ code, address }, {});
+    const answer = await tries(address, () => engine.signIn({ code, address }, {}));
     if (answer.kind === 'refusal') throw refusedSignIn(problemOfRefusal(answer.refusal));
     const { token, person, expiresAtMs } = answer.session;
+    gate.welcome(token);
     void reply.header('set-cookie', sessionCookie(token, expiresAtMs - nowMs()));
     return { kind: 'signed-in', name: person };
   });
@@ -47,12 +53,56 @@ export function addSignInRoutes(app: WebApp, deps: ApiDeps, live: Pick<LiveSessi
     const { isEverywhere } = parsed(signOutRequest, request.body);
     // Whatever the engine says: this browser forgets it.
     void reply.header('set-cookie', clearedCookie);
+    if (!(await isSession(request, deps))) return { kind: 'signed-out' };
     const idempotencyKey = `web:${sessionDigest(session)}:sign-out:${isEverywhere}`;
     const answer = await engine.ask({ kind: 'signOut', body: { isEverywhere } }, { session, idempotencyKey });
     live.checkNow({ session, isEverywhere });
+    gate.forget(session);
     if (answer.kind === 'refusal' && answer.refusal.kind !== 'unauthenticated') throw problemOfRefusal(answer.refusal);
     return { kind: 'signed-out' };
   });
+}
+
+type Tries = <Answer extends { readonly kind: string }>(
+  address: string,
+  attempt: () => Promise<Answer>,
+) => Promise<Answer>;
+
+/** Counts the tries that come to nothing; who has a good code is not kept waiting by those before. @throws WebProblem when there are too many */
+function countTries({ limits, clockMs }: ApiDeps): Tries {
+  const perAddress = createRateWindow(limits.signInsPerAddress, clockMs);
+  const inAll = createRateWindow(limits.signIns, clockMs);
+  let underWay = 0;
+  return async (address, attempt) => {
+    const waitMs = perAddress.look(address) ?? inAll.look('all');
+    if (waitMs !== undefined) throw tooMany('Too many tries to sign in.', waitMs);
+    if (underWay >= limits.signInsAtOnce) throw tooMany('Too many sign in at this moment.', 1000);
+    underWay += 1;
+    perAddress.take(address);
+    inAll.take('all');
+    try {
+      const answer = await attempt();
+      if (answer.kind === 'signed-in') {
+        perAddress.giveBack(address);
+        inAll.giveBack('all');
+      }
+      return answer;
+    } finally {
+      underWay -= 1;
+    }
+  };
+}
+
+/** A session that is nobody's is signed out already. @throws WebProblem, or OutageError, when it cannot be known */
+async function isSession(request: WebRequest, deps: ApiDeps): Promise<boolean> {
+  try {
+    await admittedAsker(request, deps);
+    return true;
+  } catch (error) {
+    if (!(error instanceof WebProblem) || error.problem.why !== 'signed-out') throw error;
+    deps.gate.refused(sessionOf(request), addressOf(request));
+    return false;
+  }
 }
 
 /** A wrong code signs nobody out. */
@@ -67,9 +117,10 @@ export function addDeedRoutes(app: WebApp, deps: ApiDeps): void {
   const { engine, limits, clockMs, nowMs } = deps;
   const lines = createRateWindow(limits.linesPerSession, clockMs);
   const carryOut = async (request: WebRequest, deed: { readonly line: string; readonly key: string }) => {
-    const session = sessionOf(request);
+    const asker = await admittedAsker(request, deps);
+    const { session } = asker;
     // Also a line that asks the engine nothing, such as `help`, is for those who have signed in.
-    await meOf({ engine, session, signal: request.signal });
+    await meOf(asker);
     const waitMs = lines.take(sessionDigest(session));
     if (waitMs !== undefined) throw tooMany('Too many commands in a short time.', waitMs);
     return replyToLine(deed.line, { engine, session, key: deed.key, nowMs, observe: deps.observeLine });

@@ -1,6 +1,6 @@
 import type { OverviewView } from '../../protocol/console-api.ts';
-import type { MachineView } from '../../protocol/control-api.ts';
-import type { LiveEvent, MachineChanges, SiteParts } from './wire.ts';
+import type { HostView, MachineView } from '../../protocol/control-api.ts';
+import type { ChangesOf, LiveEvent, SiteParts } from './wire.ts';
 
 /** Pure, and without anything of Node: the server makes changes with it, the page applies them. */
 export type SiteChange = Extract<LiveEvent, { kind: 'change' }>;
@@ -13,11 +13,25 @@ export function machineKey(machine: Pick<MachineView, 'hostName' | 'name'>): str
   return `${machine.hostName}/${machine.name}`;
 }
 
+const hostKey = ({ name }: Pick<HostView, 'name'>): string => name;
+
 /** What has changed between two looks. The lag that only grew with time is no change: `applyChange` lets it grow. */
 export function changeBetween(before: OverviewView, after: OverviewView): SiteChange {
   const { atMs } = after;
-  const machines = machineChanges(before, after);
-  return { kind: 'change', atMs, ...(machines !== undefined && { machines }), ...partChanges(before, after) };
+  const passedMs = atMs - before.atMs;
+  const machines = listChanges(before.machines, after.machines, {
+    keyOf: machineKey,
+    isSameItem: (old, now) => isSameMachine(old, now, passedMs),
+  });
+  // Each host is heard every few seconds, so some of them are in nearly every change; the names of their guests are long.
+  const hosts = listChanges(before.hosts, after.hosts, { keyOf: hostKey, isSameItem: isSame });
+  return {
+    kind: 'change',
+    atMs,
+    ...(machines !== undefined && { machines }),
+    ...(hosts !== undefined && { hosts }),
+    ...partChanges(before, after),
+  };
 }
 
 /** True when a change says nothing but the time. */
@@ -27,9 +41,14 @@ export function isEmptyChange(change: SiteChange): boolean {
 
 /** The site after a change: what is not in it stays, but lags grow with the time that has passed. */
 export function applyChange(site: OverviewView, change: SiteChange): OverviewView {
-  const { kind: _, atMs, machines, ...parts } = change;
+  const { kind: _, atMs, machines, hosts, ...parts } = change;
   const aged = grownOlder(site, atMs);
-  return { ...aged, ...parts, machines: machines === undefined ? aged.machines : merged(aged.machines, machines) };
+  return {
+    ...aged,
+    ...parts,
+    machines: merged(aged.machines, machines, machineKey),
+    hosts: merged(aged.hosts, hosts, hostKey),
+  };
 }
 
 /** The same site, some time later by the database's clock. Also for `beat`. */
@@ -43,22 +62,38 @@ function withOlderLag(machine: MachineView, passedMs: number): MachineView {
   return machine.lagMs === null ? machine : { ...machine, lagMs: machine.lagMs + passedMs };
 }
 
-function merged(machines: readonly MachineView[], { changed, removed }: MachineChanges): MachineView[] {
-  const fresh = new Map(changed.map((machine) => [machineKey(machine), machine]));
-  const gone = new Set(removed);
-  const kept = machines.filter((machine) => !gone.has(machineKey(machine)) && !fresh.has(machineKey(machine)));
+type Named = { readonly name: string };
+
+/** The very list when nothing of it has changed: what is made of it is not made anew. */
+function merged<Item extends Named>(
+  items: Item[],
+  changes: ChangesOf<Item> | undefined,
+  keyOf: (item: Item) => string,
+): Item[] {
+  if (changes === undefined) return items;
+  const fresh = new Map(changes.changed.map((item) => [keyOf(item), item]));
+  const gone = new Set(changes.removed);
+  const kept = items.filter((item) => !gone.has(keyOf(item)) && !fresh.has(keyOf(item)));
   // The engine's order: by name.
   return [...kept, ...fresh.values()].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 }
 
-function machineChanges(before: OverviewView, after: OverviewView): MachineChanges | undefined {
-  const passedMs = after.atMs - before.atMs;
-  const old = new Map(before.machines.map((machine) => [machineKey(machine), machine]));
-  const changed = after.machines.filter((machine) => {
-    const known = old.get(machineKey(machine));
-    return known === undefined || !isSameMachine(known, machine, passedMs);
+type Comparison<Item> = {
+  readonly keyOf: (item: Item) => string;
+  readonly isSameItem: (before: Item, after: Item) => boolean;
+};
+
+function listChanges<Item>(
+  before: readonly Item[],
+  after: readonly Item[],
+  { keyOf, isSameItem }: Comparison<Item>,
+): ChangesOf<Item> | undefined {
+  const old = new Map(before.map((item) => [keyOf(item), item]));
+  const changed = after.filter((item) => {
+    const known = old.get(keyOf(item));
+    return known === undefined || !isSameItem(known, item);
   });
-  const present = new Set(after.machines.map(machineKey));
+  const present = new Set(after.map(keyOf));
   const removed = [...old.keys()].filter((key) => !present.has(key));
   return changed.length === 0 && removed.length === 0 ? undefined : { changed, removed };
 }
@@ -73,14 +108,7 @@ function isSameLag(before: number | null, after: number | null, passedMs: number
   return Math.abs(after - before - passedMs) < lagToleranceMs;
 }
 
-const partNames = [
-  'hosts',
-  'runs',
-  'approvals',
-  'alerts',
-  'surfaces',
-  'versions',
-] as const satisfies (keyof SiteParts)[];
+const partNames = ['runs', 'approvals', 'alerts', 'surfaces', 'versions'] as const satisfies (keyof SiteParts)[];
 
 function partChanges(before: OverviewView, after: OverviewView): SiteParts {
   const changed = partNames.filter((name) => !isSame(before[name], after[name]));

@@ -9,10 +9,13 @@ import type { LiveEvent } from './wire.ts';
 
 /** What is new of the site, for everybody who looks. */
 export type SiteNews = Extract<LiveEvent, { kind: 'change' | 'beat' | 'stale' }>;
-/** The site as last seen, for who has just come: to be sent before any news. */
+/**
+ * The site as last seen, for who has just come: to be sent before any news. `stale` goes first: a page that has the site before it knows that the
+ * site is old shows it as well for a moment.
+ */
 export type Sight = {
-  readonly site: OverviewView | undefined;
   readonly stale: Extract<SiteNews, { kind: 'stale' }> | undefined;
+  readonly site: OverviewView | undefined;
 };
 /** `first`: there is a site now where there was none; whoever looks needs all of it. */
 export type Viewer = { readonly first: (site: OverviewView) => void; readonly news: (news: SiteNews) => void };
@@ -20,6 +23,8 @@ export type Viewer = { readonly first: (site: OverviewView) => void; readonly ne
 export type SiteWatch = {
   /** Looks as long as somebody does, and a little longer. Returns what ends this viewer's look. */
   readonly join: (viewer: Viewer) => () => void;
+  /** Begins to look: somebody who has been in before loads the page, and joins in a moment. */
+  readonly expect: () => void;
   readonly sight: () => Sight;
   readonly close: () => Promise<void>;
 };
@@ -86,6 +91,10 @@ export function createSiteWatch(deps: WatchDeps): SiteWatch {
         state.emptySinceMs = deps.clockMs();
       };
     },
+    expect() {
+      state.emptySinceMs = deps.clockMs();
+      if (running === undefined && !isClosed) start();
+    },
     sight: () => sightOf(at),
     async close() {
       isClosed = true;
@@ -99,10 +108,23 @@ function blank(nowMs: number): Pick<State, 'seen' | 'trouble' | 'stale' | 'start
   return { seen: undefined, trouble: undefined, stale: undefined, startedAtMs: nowMs };
 }
 
-function sightOf({ deps, state }: At): Sight {
-  const { seen } = state;
-  const site = seen === undefined ? undefined : grownOlder(seen.site, databaseNowMs(seen, deps.clockMs()));
-  return { site: state.stale === undefined ? site : seen?.site, stale: state.stale };
+/** While nobody looked, nobody was told that the site is old: who comes now is told all the same. */
+function sightOf(at: At): Sight {
+  const { seen, stale } = at.state;
+  if (seen === undefined) return { stale, site: undefined };
+  const nowMs = at.deps.clockMs();
+  if (stale === undefined && !isOld(at, nowMs)) {
+    return { stale: undefined, site: grownOlder(seen.site, databaseNowMs(seen, nowMs)) };
+  }
+  return { stale: stale ?? staleNews(at.state), site: seen.site };
+}
+
+function isOld({ pauses, state }: At, nowMs: number): boolean {
+  return nowMs - (state.seen?.atMs ?? state.startedAtMs) >= pauses.staleAfterMs;
+}
+
+function staleNews({ trouble, seen }: State): NonNullable<Sight['stale']> {
+  return { kind: 'stale', sinceMs: seen?.site.atMs ?? null, why: trouble ?? 'The engine does not answer.' };
 }
 
 /** The database's clock now, as far as the newest look tells it. */
@@ -189,10 +211,10 @@ function tick(at: At, stopping: AbortController): void {
     if (nowMs - state.emptySinceMs >= pauses.lingerMs) stopping.abort();
     return;
   }
-  const isOld = nowMs - (state.seen?.atMs ?? state.startedAtMs) >= pauses.staleAfterMs;
   const isDue = nowMs - state.saidAtMs >= pauses.beatEveryMs;
-  if (isOld && (isDue || state.stale === undefined)) sayStale(at);
-  else if (!isOld && state.seen !== undefined && isDue) beat(at);
+  if (isOld(at, nowMs)) {
+    if (isDue || state.stale === undefined) sayStale(at);
+  } else if (state.seen !== undefined && isDue) beat(at);
 }
 
 function beat(at: At): void {
@@ -204,8 +226,7 @@ function beat(at: At): void {
 
 function sayStale(at: At): void {
   const { deps, state } = at;
-  const why = state.trouble ?? 'The engine does not answer.';
-  state.stale = { kind: 'stale', sinceMs: state.seen?.site.atMs ?? null, why };
+  state.stale = staleNews(state);
   state.saidAtMs = deps.clockMs();
   tell(at, state.stale);
 }

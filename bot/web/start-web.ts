@@ -16,8 +16,11 @@ import { createLiveSessions } from './live-sessions.ts';
 import { addLookRoutes } from './look-routes.ts';
 import { bundlePage, type PageBundle } from './page-bundle.ts';
 import { addPageRoutes, type ServedRoute } from './page-routes.ts';
-import { closeServer, createWebServer, listen, type WebApp } from './server.ts';
+import { WebProblem } from './problem.ts';
+import { addressOf, closeServer, createWebServer, listen, type WebApp } from './server.ts';
 import { broughtServerKey, fingerprintOf, type ServerKey } from './server-key.ts';
+import { sessionIn } from './session-cookie.ts';
+import { createSessionGate, type SessionGate } from './session-gate.ts';
 import { addDeedRoutes, addSignInRoutes } from './session-routes.ts';
 import { createSiteWatch, type SiteWatch, type WatchDeps } from './site-watch.ts';
 
@@ -98,20 +101,39 @@ type Looking = { readonly watch: SiteWatch; readonly close: () => void };
 
 function addRoutes(
   app: WebApp,
-  deps: ApiDeps & Pick<WebDeps, 'pauses' | 'setOpenPages'>,
+  given: Omit<ApiDeps, 'gate'> & Pick<WebDeps, 'pauses' | 'setOpenPages'>,
   { page, served }: Routed,
 ): Looking {
-  const { engine, limits, clockMs, log, pauses } = deps;
+  const { engine, limits, clockMs, log, pauses } = given;
+  const gate = createSessionGate(limits, clockMs);
+  const deps = { ...given, gate };
+  forgetRefused(app, gate);
   const watch = createSiteWatch({ engine, clockMs, log, ...(pauses !== undefined && { pauses }) });
   const checkEveryMs = pauses?.checkEveryMs;
-  const live = createLiveSessions({ engine, watch, limits, ...(checkEveryMs !== undefined && { checkEveryMs }) });
+  const live = createLiveSessions({ engine, watch, limits, gate, ...(checkEveryMs !== undefined && { checkEveryMs }) });
   deps.setOpenPages?.(live.count);
   addSignInRoutes(app, deps, live);
   addDeedRoutes(app, deps);
   addLookRoutes(app, deps);
   addLiveRoute(app, deps, live);
-  addPageRoutes(app, page, served);
+  addPageRoutes(app, page, {
+    served,
+    // A look takes about as long as loading the page: both at once. What is seen waits for the engine's word on the session.
+    onVisit(cookies) {
+      const session = sessionIn(cookies);
+      if (session !== undefined && gate.isKnown(session)) watch.expect();
+    },
+  });
   return { watch, close: live.close };
+}
+
+/** A session that the engine refuses, whatever was asked for, is nobody's any more. */
+function forgetRefused(app: WebApp, gate: SessionGate): void {
+  app.addHook('onError', async (request, _reply, error) => {
+    const session = sessionIn(request.headers.cookie);
+    const isSignedOut = error instanceof WebProblem && error.problem.why === 'signed-out';
+    if (isSignedOut && session !== undefined) gate.refused(session, addressOf(request));
+  });
 }
 
 /** All routes that the server really has, as it says itself. */

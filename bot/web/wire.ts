@@ -1,6 +1,7 @@
+import type { Grant } from '../../domain/access.ts';
 import type { LagSeries } from '../../protocol/chat-api.ts';
 import type { OverviewView } from '../../protocol/console-api.ts';
-import type { MachineView, PointView, RunView } from '../../protocol/control-api.ts';
+import type { HostView, MachineView, PointView, RunView } from '../../protocol/control-api.ts';
 import type { AuditAnswer } from '../../protocol/people-api.ts';
 import type { Card } from '../card.ts';
 import type { Form, FormAnswers } from '../form.ts';
@@ -23,11 +24,17 @@ export const webPaths = {
   picture: '/api/pictures/',
   /** `/api/report?machine=&fromMs=&toMs=`: ReportView. */
   report: '/api/report',
+  /** Who is signed in: Me. */
+  me: '/api/me',
 } as const;
+/** With the value `1` on a GET that a person began; those that an open page sends by itself keep no session alive. */
+export const begunByPersonHeader = 'x-lifeboat-begun-by-person';
 
 export type Me = {
   readonly name: string;
   readonly roles: readonly string[];
+  /** The roles with the machines for which they count; left out when they are not known. Only for hints: the engine decides. */
+  readonly grants?: readonly Grant[];
   readonly hasAuthenticator: boolean;
   readonly isOnCall: boolean;
 };
@@ -36,14 +43,16 @@ export type Me = {
 export type LiveEvent =
   | { readonly kind: 'snapshot'; readonly me: Me; readonly site: OverviewView }
   /** At every look: what has changed since the event before; lists that are left out did not change. `applyChange` of site-changes.ts. */
-  | ({ readonly kind: 'change'; readonly atMs: number; readonly machines?: MachineChanges } & SiteParts)
+  | ({ readonly kind: 'change'; readonly atMs: number } & ListChanges & SiteParts)
   | { readonly kind: 'beat'; readonly atMs: number }
   /** The engine does not answer: what is shown is as old as `sinceMs`, and nothing of it is known to be so now. */
   | { readonly kind: 'stale'; readonly sinceMs: number | null; readonly why: string }
   | { readonly kind: 'signed-out'; readonly why: string };
-export type SiteParts = Partial<Omit<OverviewView, 'atMs' | 'machines' | 'eventNumber'>>;
-/** `removed`: keys of machines that are gone, as `machineKey` of site-changes.ts makes them; `applyChange` there makes the new site of the old. */
-export type MachineChanges = { readonly changed: readonly MachineView[]; readonly removed: readonly string[] };
+export type SiteParts = Partial<Omit<OverviewView, 'atMs' | 'machines' | 'hosts' | 'eventNumber'>>;
+/** The long lists: only what is new or otherwise in them. */
+export type ListChanges = { readonly machines?: ChangesOf<MachineView>; readonly hosts?: ChangesOf<HostView> };
+/** `removed`: keys of what is gone: `machineKey` of site-changes.ts, a host's name; `applyChange` there makes the new site of the old. */
+export type ChangesOf<Item> = { readonly changed: readonly Item[]; readonly removed: readonly string[] };
 
 export type SignInRequest = { readonly code: string };
 export type SignInReply = { readonly kind: 'signed-in'; readonly name: string } | Problem;

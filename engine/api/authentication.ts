@@ -4,8 +4,7 @@ import type { Grant } from '../../domain/access.ts';
 import type { AgentId, SessionId } from '../../domain/ids.ts';
 import { invariant } from '../../domain/invariant.ts';
 import { actorHeader, type ChatActor } from '../../protocol/chat-api.ts';
-import { sessionHeader } from '../../protocol/console-api.ts';
-import { routes } from '../../protocol/control-api.ts';
+import { begunByPersonHeader, sessionHeader } from '../../protocol/console-api.ts';
 import { identityWords } from '../../protocol/identity.ts';
 import { recogniseSession } from '../people/console-session.ts';
 import { touchSession } from '../store/console-sessions.ts';
@@ -66,8 +65,8 @@ export async function authenticate<Kind extends Access>(
   const said: Said = {
     actor: request.headers[actorHeader],
     session: request.headers[sessionHeader],
-    // An open page asks it by itself, again and again: that keeps no session alive that nobody uses.
-    isUse: request.routeOptions.url !== routes.whoami,
+    // An open page asks by itself, again and again: that keeps no session alive that nobody uses.
+    isUse: request.method === 'POST' || request.headers[begunByPersonHeader] === '1',
   };
   const admit: { [Each in Access]: () => Promise<Authentication<Each>> | Authentication<Each> } = {
     anyone: () => ({ kind: 'admitted', caller: { kind: 'anyone' } }),

@@ -1,9 +1,16 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { SessionId } from '../../domain/ids.ts';
 import { hourMs, minuteMs } from '../../domain/units.ts';
-import { countLivingSessions, endSessionsOf, findSession, insertSession } from '../store/console-sessions.ts';
+import {
+  countLivingSessions,
+  endSessionsOf,
+  findSession,
+  insertSession,
+  type SessionEnd,
+} from '../store/console-sessions.ts';
 import type { Database } from '../store/database.ts';
 import { newId } from '../store/new-id.ts';
+import { type ChatUser, unlinkUsers } from '../store/people.ts';
 
 /** Who signed in at the web console is known by a token that only their browser has; the engine keeps its hash. Source: issue 4 item 1 */
 export const sessionLimits = { lifeMs: 12 * hourMs, idleLimitMs: hourMs, countMax: 20 } as const;
@@ -49,16 +56,28 @@ export async function signOutEverywhere(db: Database, person: string): Promise<n
   return count;
 }
 
+/** Takes a person's chat users away, and ends their sessions at the web console: whoever had the chat user may have signed in by it. */
+export async function unlinkPerson(
+  db: Database,
+  person: string,
+  surfaces: readonly ChatUser['surface'][],
+): Promise<void> {
+  await unlinkUsers(db, person, surfaces);
+  await endSessionsOf(db, person, 'unlinked');
+}
+
 const words = {
   unknown: 'This is no session of this installation.',
   expired: 'This session is over: one lasts 12 h at most.',
   idle: 'This session is over: nothing was asked for an hour.',
 } as const;
-const ends: Readonly<Record<string, string>> = {
+const ends: Readonly<Record<string, string>> & Readonly<Record<SessionEnd, string>> = {
   'signed-out': 'This session is over: you signed out',
   'signed-out-everywhere': 'This session is over: you signed out everywhere',
   'too-many': `This session is over: you signed in elsewhere, and ${sessionLimits.countMax} sessions live at once`,
   disabled: 'This session is over: its person was disabled',
+  unlinked: 'This session is over: a chat user of its person was unlinked',
+  'authenticator-reset': 'This session is over: the authenticator of its person was reset',
 };
 
 function hashOf(token: string): string {

@@ -45,15 +45,14 @@ export type SignInRefusal = {
 
 const guesserPrefix = 'console code from ';
 const everybody = 'console codes of everybody';
-/**
- * All addresses together: a code has 60 random bits, so that 30 guesses a second come to nothing, and who has a good one waits ten
- * seconds at most.
- */
+/** All addresses together. What the limits spare is the audit trail, which has a row for each wrong code that is counted. */
 const everybodysLimits: TryLimits = { triesMax: 300, waitSeconds: 10 };
 
 /**
- * Uses a code up and begins a session of its person. Five wrong codes from one address, and then none is taken from there for a quarter
- * of an hour. Writes the audit row itself. Call it in a transaction that is committed also for a refusal: it counts the wrong try.
+ * Uses a code up and begins a session of its person. A good code is taken whoever guessed before: behind a reverse proxy everybody has one
+ * address, and codes have 60 random bits, so that nobody comes to one by guessing. Of the others five wrong ones from one address are
+ * looked into, and then none for a quarter of an hour. Writes the audit row itself. Call it in a transaction that is committed also for a
+ * refusal: it counts the wrong try.
  *
  * @param attempt.address where the browser is, as the bot saw it; empty when it does not say
  */
@@ -62,21 +61,13 @@ export async function redeemConsoleCode(
   attempt: { readonly code: string; readonly address: string; readonly botName: string },
 ): Promise<SignedIn | SignInRefusal> {
   const guesser = `${guesserPrefix}${attempt.address || 'somewhere'}`;
-  // Who is shut out is not written down each time: the trail would grow as fast as somebody can ask.
-  if (!(await mayTry(db, guesser))) return refusals.locked;
-  if (!(await mayTry(db, everybody))) return refusals.busy;
   const codeHash = linkCodeHash(attempt.code);
   const found = await findCode(db, codeHash);
-  if (found.kind === 'unknown') {
-    await noteWrongTry(db, guesser);
-    await noteWrongTry(db, everybody, everybodysLimits);
-  }
-  const told = { ...attempt, person: found.person ?? '' };
-  if (found.kind !== 'good') return refused(db, told, refusals[found.kind]);
-  await lockSessionsOf(db, found.person);
-  if (!(await isPersonActive(db, found.person))) return refused(db, told, refusals.disabled);
-  const id = newSessionId();
+  if (found.kind !== 'good') return refuseCode(db, { ...attempt, guesser }, found);
   const { person } = found;
+  await lockSessionsOf(db, person);
+  if (!(await isPersonActive(db, person))) return refused(db, { ...attempt, person }, refusals.disabled);
+  const id = newSessionId();
   const detail = `from ${attempt.address || 'somewhere'}, by ${found.by}`;
   await appendAudit(db, { who: person, via: `web:${id}`, what: 'sign-in', target: person, detail });
   await found.burn();
@@ -117,6 +108,23 @@ async function findCode(db: Database, codeHash: string): Promise<FoundCode> {
   }
 }
 
+type Attempt = { readonly address: string; readonly botName: string; readonly guesser: string };
+
+/** Who is shut out is not written down each time: the trail would grow as fast as somebody can ask. */
+async function refuseCode(
+  db: Database,
+  attempt: Attempt,
+  found: Exclude<FoundCode, { kind: 'good' }>,
+): Promise<SignInRefusal> {
+  if (!(await mayTry(db, attempt.guesser))) return refusals.locked;
+  if (!(await mayTry(db, everybody))) return refusals.busy;
+  if (found.kind === 'unknown') {
+    await noteWrongTry(db, attempt.guesser);
+    await noteWrongTry(db, everybody, everybodysLimits);
+  }
+  return refused(db, { ...attempt, person: found.person ?? '' }, refusals[found.kind]);
+}
+
 async function refused(
   db: Database,
   attempt: { readonly address: string; readonly botName: string; readonly person: string },
@@ -134,14 +142,14 @@ const refusals = {
   locked: {
     kind: 'refused',
     why: 'locked',
-    message: 'Five codes from your address were wrong.',
-    nextStep: 'Wait a quarter of an hour, then ask for a new link. Chat and terminal work as ever.',
+    message: 'Five codes from your address were wrong, and this one is not good either.',
+    nextStep: again,
   },
   busy: {
     kind: 'refused',
     why: 'busy',
-    message: 'Too many wrong codes were tried just now; your code was not looked at.',
-    nextStep: 'Try it again in ten seconds.',
+    message: 'Too many wrong codes were tried just now, and this one is not good either.',
+    nextStep: again,
   },
   unknown: {
     kind: 'refused',

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { and, asc, desc, eq, gt, isNull, or, sql } from 'drizzle-orm';
+import { and, asc, desc, eq, gt, isNull, lte, or, sql } from 'drizzle-orm';
 import type { AuditView } from '../../protocol/people-api.ts';
 import { auditChain, auditEntries } from './audit-schema.ts';
 import type { Database } from './database.ts';
@@ -84,26 +84,30 @@ function isAbout(about: string | undefined) {
   return or(named, sql`position(${about} in ${auditEntries.detail}) > 0`);
 }
 
-/** What is wrong with the trail itself, the first thing only; every row is read. Source: RELIABILITY 2 (tamper-evident audit) */
+/** What is wrong with the trail itself, the first thing only. Source: RELIABILITY 2 (tamper-evident audit) */
 export type ChainCheck =
   | { readonly kind: 'whole'; readonly head: AuditHead }
   | { readonly kind: 'broken'; readonly head: AuditHead; readonly number: number; readonly problem: string };
 
 const pageRows = 5000;
 
-export async function checkAuditChain(db: Database): Promise<ChainCheck> {
+/**
+ * Follows the chain to its newest row: all of it, or what came after a row up to which it was followed before. Entries that stand outside the
+ * chain are looked for only when all of it is followed.
+ */
+export async function checkAuditChain(db: Database, after?: AuditHead): Promise<ChainCheck> {
   const head = await auditHead(db);
-  let known: AuditHead = { number: 0, digest: firstAuditDigest };
+  let known: AuditHead = after ?? { number: 0, digest: firstAuditDigest };
   while (known.number < head.number) {
+    const last = Math.min(head.number, known.number + pageRows);
     const page = await selectLinked(db)
-      .where(and(gt(auditChain.number, known.number), sql`${auditChain.number} <= ${head.number}`))
-      .orderBy(asc(auditChain.number))
-      .limit(pageRows);
+      .where(and(gt(auditChain.number, known.number), lte(auditChain.number, last)))
+      .orderBy(asc(auditChain.number));
     const [next, problem] = followPage(known, page.map(auditViewOf));
     if (problem !== undefined) return { kind: 'broken', head, number: next.number + 1, problem };
     known = next;
   }
-  const loose = await looseEntryCount(db);
+  const loose = after === undefined ? await looseEntryCount(db) : 0;
   if (loose === 0) return { kind: 'whole', head };
   return { kind: 'broken', head, number: head.number + 1, problem: `${loose} entries stand outside the chain` };
 }

@@ -1,4 +1,5 @@
 import { and, eq, isNull, lt, sql } from 'drizzle-orm';
+import { endSessionsOf } from './console-sessions.ts';
 import type { Database } from './database.ts';
 import { authenticators, burnedCodes } from './people-schema.ts';
 
@@ -34,8 +35,12 @@ export async function confirmAuthenticator(db: Database, person: string): Promis
     .where(eq(authenticators.person, person));
 }
 
-/** Takes a person's authenticator away, e.g. when the telephone is lost. Burned codes stay burned. */
+/**
+ * Takes a person's authenticator away, e.g. when the telephone is lost, and ends their sessions at the web console: whoever holds one of
+ * them could else set up the next authenticator. Burned codes stay burned. Call it in a transaction.
+ */
 export async function removeAuthenticator(db: Database, person: string): Promise<void> {
+  await endSessionsOf(db, person, 'authenticator-reset');
   await db.delete(authenticators).where(eq(authenticators.person, person));
 }
 

@@ -6,7 +6,14 @@ import { instant, oneOf } from './schema.ts';
 /** Who is signed in at the web console, and the one-time links by which they come. Source: issue 4 item 1 */
 
 /** Why a session is over before its time. */
-export const sessionEnds = ['signed-out', 'signed-out-everywhere', 'too-many', 'disabled'] as const;
+export const sessionEnds = [
+  'signed-out',
+  'signed-out-everywhere',
+  'too-many',
+  'disabled',
+  'unlinked',
+  'authenticator-reset',
+] as const;
 
 export const consoleLinks = pgTable(
   'console_links',

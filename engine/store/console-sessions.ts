@@ -3,7 +3,7 @@ import type { SessionId } from '../../domain/ids.ts';
 import { consoleAddresses, consoleLinks, consoleSessions, type sessionEnds } from './console-schema.ts';
 import type { Database } from './database.ts';
 import { lockInTransaction } from './database.ts';
-import { wrongTries } from './people-schema.ts';
+import { linkCodes, wrongTries } from './people-schema.ts';
 import { idOf } from './rows.ts';
 
 /** Sessions of the web console and the one-time links to it. What expires goes by the database's clock. Source: issue 4 item 1 */
@@ -138,9 +138,10 @@ export function countLivingSessions(db: Database, person: string, idleLimitMs: n
   return db.$count(consoleSessions, and(eq(consoleSessions.person, person), isLiving(idleLimitMs)));
 }
 
-/** Ends every session of a person, and takes back the links that were not used. Call it in a transaction. */
+/** Ends every session of a person, and takes back the links and codes that were not used: they sign in too. Call it in a transaction. */
 export async function endSessionsOf(db: Database, person: string, why: SessionEnd): Promise<void> {
   await db.delete(consoleLinks).where(and(eq(consoleLinks.person, person), isNull(consoleLinks.usedAt)));
+  await db.delete(linkCodes).where(and(eq(linkCodes.person, person), isNull(linkCodes.usedAt)));
   await lockSessionsOf(db, person);
   await endWhere(db, eq(consoleSessions.person, person), why);
 }

@@ -1,4 +1,4 @@
-import { and, eq, isNull, lt, sql } from 'drizzle-orm';
+import { and, eq, isNotNull, isNull, lt, or, sql } from 'drizzle-orm';
 import type { Database } from './database.ts';
 import type { ChatUser } from './people.ts';
 import { linkCodes } from './people-schema.ts';
@@ -22,7 +22,9 @@ export async function insertLinkCode(
 ): Promise<{ readonly expiresAtMs: number }> {
   const { maker } = code;
   await db.delete(linkCodes).where(and(isNull(linkCodes.usedAt), isOf(maker)));
-  await db.delete(linkCodes).where(lt(linkCodes.expiresAt, sql`now() - interval '7 days'`));
+  // That a set-up code was used is remembered for ever.
+  const isForgotten = lt(linkCodes.expiresAt, sql`now() - interval '7 days'`);
+  await db.delete(linkCodes).where(and(isForgotten, or(isNull(linkCodes.usedAt), eq(linkCodes.isSetUp, false))));
   const side =
     maker.kind === 'person'
       ? { person: maker.person }
@@ -57,6 +59,11 @@ export async function lockLinkCode(db: Database, codeHash: string): Promise<Foun
   // The table's CHECKs: a code without a person has all three of these.
   if ((surface !== 'slack' && surface !== 'teams') || tenant === null || user === null) return { kind: 'unknown' };
   return { kind: 'good', maker: { kind: 'chat', surface, tenant, user, displayName }, isSetUp };
+}
+
+/** Whether a set-up code of the first admin was ever used, in chat or at the web console. */
+export async function wasSetUpCodeUsed(db: Database): Promise<boolean> {
+  return (await db.$count(linkCodes, and(eq(linkCodes.isSetUp, true), isNotNull(linkCodes.usedAt)))) > 0;
 }
 
 export async function burnLinkCode(db: Database, codeHash: string): Promise<void> {

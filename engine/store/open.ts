@@ -160,12 +160,13 @@ async function withLock<T>(pool: Pool, name: string, work: () => Promise<T>): Pr
     broken = error;
   });
   try {
+    // Before the lock is taken: who is frozen right after it would else hold it for ever.
+    await client.query(`set idle_session_timeout = ${lockSilenceMs}`);
     const { rows } = await client.query<{ taken: boolean }>(
       'select pg_try_advisory_lock(hashtextextended($1, 0)) as taken',
       [name],
     );
     if (rows[0]?.taken !== true) return 'not-free';
-    await client.query(`set idle_session_timeout = ${lockSilenceMs}`);
     // That it broke is said by its `error` event, above.
     ping = setInterval(() => client.query('select').catch(() => undefined), lockPingMs);
     return await work();

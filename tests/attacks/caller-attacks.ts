@@ -197,7 +197,7 @@ export const forgedCallers: readonly Attack[] = [
     attack: async ({ site }) => (await site.withCertificate(bot)).get(routes.machines),
     trail: 'unknown',
   },
-  ...[chatRoutes.claim, chatRoutes.follow, chatRoutes.places, chatRoutes.surfaceReport].map(
+  ...[chatRoutes.claim, chatRoutes.follow, chatRoutes.places, chatRoutes.surfaceReport, chatRoutes.credentials].map(
     (url): Attack => ({
       name: `a person at the bots’ door ${url}`,
       hears: /This is for bots/,

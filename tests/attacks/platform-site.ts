@@ -38,7 +38,7 @@ export async function startPlatformSite(store: Store): Promise<PlatformSite> {
   // Slack’s clock stands still: a busy machine makes no trigger too old.
   const startedAtMs = Date.now();
   const nowMs = () => startedAtMs;
-  const workspace = await startSlackWorkspace({ nowMs, acknowledgeMsMax: 30_000 });
+  const workspace = await startSlackWorkspace({ nowMs, acknowledgeMsMax: 30_000, isLimitingRates: false });
   const bots: SlackBot[] = [];
   const openBot = async (more: Partial<SlackOptions> = {}) => {
     const { signingSecret, botToken, apiUrl } = workspace;

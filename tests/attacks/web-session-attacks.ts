@@ -1,9 +1,23 @@
 import { randomBytes } from 'node:crypto';
 import { sql } from 'drizzle-orm';
+import { unlinkPerson } from '../../engine/people/console-session.ts';
+import { removeAuthenticator } from '../../engine/store/authenticators.ts';
 import { setDisabled } from '../../engine/store/people.ts';
+import { chatRoutes } from '../../protocol/chat-api.ts';
 import { consoleRoutes } from '../../protocol/console-api.ts';
 import type { Heard } from './voice.ts';
-import { look, nature, newLink, newToken, rowsOf, tryCode, type WebSite, withToken } from './web-site.ts';
+import {
+  heard,
+  look,
+  nature,
+  newLink,
+  newLinkCode,
+  newToken,
+  rowsOf,
+  tryCode,
+  type WebSite,
+  withToken,
+} from './web-site.ts';
 
 /** One way of getting into the web console that must come to nothing. */
 export type WebAttack = {
@@ -66,11 +80,28 @@ export const webAttacks = {
     },
   },
   guesses: {
-    name: 'a sixth code after five wrong ones, though it is right',
+    name: 'a sixth wrong code',
     hears: /Five codes from your address were wrong/,
     attack: async (site) => {
-      const code = await newLink(site);
       for (let count = 0; count < 5; count += 1) await tryCode(site, `${aCode.slice(0, -1)}${count}`);
+      return tryCode(site, aCode);
+    },
+  },
+  codeAfterReset: {
+    name: 'a code of `dr link` from before the person’s authenticator was reset',
+    hears: /not a code of this installation/,
+    attack: async (site) => {
+      const code = await newLinkCode(site);
+      await site.store.write((db) => removeAuthenticator(db, 'ana'));
+      return tryCode(site, code);
+    },
+  },
+  codeAfterSignOut: {
+    name: 'a code of `dr link` from before the person signed out everywhere',
+    hears: /not a code of this installation/,
+    attack: async (site) => {
+      const code = await newLinkCode(site);
+      await site.ana.post(consoleRoutes.signOut, { isEverywhere: true });
       return tryCode(site, code);
     },
   },
@@ -117,6 +148,24 @@ export const webAttacks = {
     attack: async (site) => {
       const token = await newToken(site);
       await site.store.write((db) => setDisabled(db, 'ana', true));
+      return look(site, token);
+    },
+  },
+  resetSession: {
+    name: 'a session from before the person’s authenticator was reset: it could set up the next one',
+    hears: /the authenticator of its person was reset/,
+    attack: async (site) => {
+      const token = await newToken(site);
+      await site.store.write((db) => removeAuthenticator(db, 'ana'));
+      return heard(site, withToken(site, token).post(chatRoutes.authenticator, {}));
+    },
+  },
+  unlinkedSession: {
+    name: 'a session from before the person’s chat user was unlinked',
+    hears: /a chat user of its person was unlinked/,
+    attack: async (site) => {
+      const token = await newToken(site);
+      await site.store.write((db) => unlinkPerson(db, 'ana', ['slack']));
       return look(site, token);
     },
   },

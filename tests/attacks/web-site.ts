@@ -1,11 +1,14 @@
 import { type SQL, sql } from 'drizzle-orm';
+import { invariant } from '../../domain/invariant.ts';
 import type { ConsoleRules } from '../../engine/api/deps.ts';
 import { recogniseSession } from '../../engine/people/console-session.ts';
 import { redeemConsoleCode } from '../../engine/people/console-sign-in.ts';
 import type { Store } from '../../engine/store/open.ts';
 import { setDisabled, setGrants } from '../../engine/store/people.ts';
+import { chatRoutes } from '../../protocol/chat-api.ts';
 import { consoleRoutes, sessionHeader, signInAnswer, signInLinkAnswer } from '../../protocol/console-api.ts';
 import { routes } from '../../protocol/control-api.ts';
+import { linkAnswer } from '../../protocol/people-api.ts';
 import { type Caller, startTestApi, type TestApi } from '../engine/api/api-fixture.ts';
 import { connect, type Line } from './connection.ts';
 import { type Heard, heardOf } from './voice.ts';
@@ -73,6 +76,13 @@ export async function heard(site: WebSite, answer: ReturnType<Caller['get']>): P
 
 export async function newLink({ ana }: WebSite): Promise<string> {
   return signInLinkAnswer.parse((await ana.post(consoleRoutes.signInLink, {})).body).code;
+}
+
+/** A code of `dr link`, which signs its person in too. */
+export async function newLinkCode({ ana }: WebSite): Promise<string> {
+  const made = linkAnswer.parse((await ana.post(chatRoutes.link, {})).body);
+  invariant(made.kind === 'code', 'a person of the terminal gets a code');
+  return made.code;
 }
 
 export function tryCode(site: WebSite, code: string, address = '192.0.2.1'): Promise<Heard> {

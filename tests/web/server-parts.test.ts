@@ -64,6 +64,18 @@ describe('the changes between two looks', () => {
     expect(applyChange(before, changeBetween(before, late)).machines).toEqual(late.machines);
   });
 
+  it('bring of the hosts only those that were heard, or are new or gone', () => {
+    const host = (name: string, lastSeenMs: number): OverviewView['hosts'][number] => ({
+      ...{ name, siteName: 'main', agentVersion: '1', lastSeenMs, certificateExpiresAtMs: nowMs, guestNames: ['vm-7'] },
+    });
+    const before = look({ hosts: [host('hv-1', 1), host('hv-2', 1), host('hv-4', 1)] });
+    const after = look({ hosts: [host('hv-1', 1), host('hv-2', 2), host('hv-3', 2)] });
+    const change = changeBetween(before, after);
+    expect(change.hosts).toEqual({ changed: [host('hv-2', 2), host('hv-3', 2)], removed: ['hv-4'] });
+    expect(applyChange(before, change).hosts).toEqual(after.hosts);
+    expect(applyChange(after, changeBetween(after, after)).hosts).toBe(after.hosts);
+  });
+
   it('tell guests of the same name on two hosts apart', () => {
     const twin = machine('vm-7', { hostName: 'hv-2', lagMs: null });
     const before = look({ machines: [seven, twin] });

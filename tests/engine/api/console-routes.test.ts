@@ -3,9 +3,17 @@ import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
 import { prepareFirstAdmin } from '../../../engine/people/first-admin.ts';
+import { makeLinkCode } from '../../../engine/people/linking.ts';
+import { beginAuthenticator, confirmAuthenticator } from '../../../engine/store/authenticators.ts';
 import { setGrants } from '../../../engine/store/people.ts';
 import { chatRoutes } from '../../../protocol/chat-api.ts';
-import { consoleRoutes, sessionHeader, signInAnswer, signInLinkAnswer } from '../../../protocol/console-api.ts';
+import {
+  begunByPersonHeader,
+  consoleRoutes,
+  sessionHeader,
+  signInAnswer,
+  signInLinkAnswer,
+} from '../../../protocol/console-api.ts';
 import { eventView, refusalBody, routes, whoamiView } from '../../../protocol/control-api.ts';
 import { auditAnswer, linkAnswer } from '../../../protocol/people-api.ts';
 import { connect, type Line } from '../../attacks/connection.ts';
@@ -126,9 +134,25 @@ test('the set-up code of the first admin signs in as admin, once, and can no lon
   expect((await freshBot.post(consoleRoutes.signIn, { code: setUpCode })).status).toBe(409);
   const chat = await fresh.inChat('U1');
   expect(refused(await chat.post(chatRoutes.link, { code: setUpCode })).message).toContain('used already');
-  // Nobody in chat is admin yet: the next start gives the next code.
-  expect((await prepareFirstAdmin(store)).setUpCode).toBeDefined();
+  // An admin is in: no start makes another code, also long after this one's row would have been swept away.
+  await store.write((db) =>
+    db.execute(
+      sql`update link_codes set expires_at = now() - interval '30 days', used_at = now() - interval '31 days'`,
+    ),
+  );
+  await store.write((db) => makeLinkCode(db, { kind: 'person', person: 'ana' }));
+  expect(await prepareFirstAdmin(store)).toEqual({ setUpCode: undefined });
   await fresh.stop();
+});
+
+test('no start makes a set-up code when an admin has six-digit codes', async () => {
+  const store = await postgres.freshStore();
+  await prepareFirstAdmin(store);
+  expect((await prepareFirstAdmin(store)).setUpCode).toBeDefined();
+  await store.write((db) => beginAuthenticator(db, 'admin', `${'a'.repeat(24)}.ab.${'a'.repeat(32)}`));
+  expect((await prepareFirstAdmin(store)).setUpCode).toBeDefined();
+  await store.write((db) => confirmAuthenticator(db, 'admin'));
+  expect((await prepareFirstAdmin(store)).setUpCode).toBeUndefined();
 });
 
 test('signing out ends this session; everywhere ends them all, also from a terminal, and takes unused links back', async () => {
@@ -156,7 +180,9 @@ test('twenty sessions of a person live at once; for the next one the oldest ends
 });
 
 test('a session’s last use is written down once a minute, not at every request', async () => {
-  const caller = await session();
+  const { token } = await signIn((await linkOf(ana)).code);
+  const caller = web(token);
+  const begun = line.withHeaders({ [sessionHeader]: token, [begunByPersonHeader]: '1' });
   const lastUsed = async () => {
     const { rows } = await api.store.read((db) =>
       db.execute<{ at: string }>(
@@ -166,15 +192,28 @@ test('a session’s last use is written down once a minute, not at every request
     return rows[0]?.at;
   };
   const first = await lastUsed();
-  for (let count = 0; count < 3; count += 1) await caller.get(routes.machines);
+  for (let count = 0; count < 3; count += 1) await begun.get(routes.machines);
   expect(await lastUsed()).toBe(first);
   await change("update console_sessions set last_used_at = last_used_at - interval '61 seconds'");
   const moved = await lastUsed();
-  // Every open page asks it by itself: that is no use.
-  await caller.get(routes.whoami);
+  // An open page asks by itself, whatever it asks: that is no use.
+  for (const route of [routes.whoami, routes.machines, routes.hosts]) await caller.get(route);
   expect(await lastUsed()).toBe(moved);
-  await caller.get(routes.machines);
-  expect(await lastUsed()).not.toBe(moved);
+  await begun.get(routes.machines);
+  const used = await lastUsed();
+  expect(used).not.toBe(moved);
+  await change("update console_sessions set last_used_at = last_used_at - interval '61 seconds'");
+  const again = await lastUsed();
+  await caller.post(routes.pause, { machine: 'vm-none', forMs: 60_000, reason: 'x' });
+  expect(await lastUsed()).not.toBe(again);
+});
+
+test('an admin who unlinks a person, or resets their codes, ends their sessions', async () => {
+  for (const wanted of [{ unlink: ['slack'] }, { resetAuthenticator: true }]) {
+    const caller = await session();
+    expect((await ada.post(chatRoutes.person, { name: 'ana', ...wanted })).status).toBe(200);
+    expect(refused(await caller.get(routes.whoami)).kind).toBe('unauthenticated');
+  }
 });
 
 test('what nobody needs any more is removed', async () => {

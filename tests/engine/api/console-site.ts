@@ -9,6 +9,10 @@ export type ConsoleSite = {
   /** Protected, with one point that was taken three seconds ago. */
   machine(number: number, hostNumber: number): Promise<string>;
   run(run: SiteRun): Promise<string>;
+  /** The drill of a run, open from its beginning on for so long. */
+  drill(number: number, drill: DrillTime): Promise<void>;
+  /** A planned failover that was asked for and came to nothing. */
+  request(request: SiteRequest): Promise<string>;
   close(): Promise<void>;
 };
 
@@ -23,6 +27,22 @@ export type SiteRun = {
   readonly pointAgeMs?: number;
   readonly failover?: { readonly rpoMs: number; readonly rtoMs: number };
   readonly consolePicture?: string;
+  /** What its plan holds beside the rest that nobody reads of a run that has ended. */
+  readonly plan?: object;
+};
+
+export type DrillTime = {
+  readonly machineNumber: number;
+  readonly startedSecondsAgo: number;
+  readonly closedSecondsAgo: number | null;
+};
+export type SiteRequest = {
+  readonly number: number;
+  readonly machineNumber: number;
+  readonly askedSecondsAgo: number;
+  readonly state: 'pending' | 'rejected' | 'expired' | 'withdrawn' | 'superseded';
+  readonly decidedBy?: string;
+  readonly why?: string;
 };
 
 export const idOf = (prefix: string, number: number) => `${prefix}_${`${number}`.padStart(10, '0')}`;
@@ -52,6 +72,14 @@ export async function openConsoleSite(postgres: TestPostgres): Promise<ConsoleSi
       ),
     machine: (number, hostNumber) => insertMachine(query, number, hostNumber),
     run: (run) => insertRun(query, run),
+    drill: (number, { machineNumber, startedSecondsAgo, closedSecondsAgo }) =>
+      query(
+        `insert into drills (id, machine_id, run_id, point, state, vm_name, started_at, expires_at, closed_at)
+         values ($1, $2, $3, '{}', case when $5::float is null then 'open' else 'closed' end, 'vm-test', now() - make_interval(secs => $4::float),
+           now(), now() - make_interval(secs => $5::float))`,
+        [idOf('drl', number), idOf('mch', machineNumber), idOf('run', number), startedSecondsAgo, closedSecondsAgo],
+      ),
+    request: (request) => insertRequest(query, request),
     close: () => client.end(),
   };
 }
@@ -90,10 +118,10 @@ async function insertRun(query: Query, run: SiteRun): Promise<string> {
   await query(
     `insert into runs (id, kind, machine_id, requested_by, idempotency_key, plan, plan_digest, state, started_at, finished_at, failure,
        result, approval_id)
-     values ($1, $2, $3, 'ana', 'key-' || $1, '{}', $4, $5, now() - make_interval(secs => $6::float),
+     values ($1, $2, $3, 'ana', 'key-' || $1, $9, $4, $5, now() - make_interval(secs => $6::float),
        case when $5 = 'active' then null else now() - make_interval(secs => $6::float - 1) end,
        case when $5 = 'failed' then 'no space left' end, $7, $8)`,
-    [id, kind, idOf('mch', machineNumber), digest, state, startedSecondsAgo, resultOf(run), approvalId],
+    [id, kind, idOf('mch', machineNumber), digest, state, startedSecondsAgo, resultOf(run), approvalId, run.plan ?? {}],
   );
   await query(
     `insert into run_steps (run_id, position, name, state, started_at, finished_at) values ($1, 0, 'start machine', 'done', now(), now())`,
@@ -135,4 +163,18 @@ async function insertApproval(query: Query, id: string, machineNumber: number): 
        now() - interval '39 days', '{"impact": [], "checks": [], "facts": []}', 'ben', now() - interval '40 days')`,
     [id, idOf('mch', machineNumber), machineNameOf(machineNumber), digest],
   );
+}
+
+async function insertRequest(query: Query, request: SiteRequest): Promise<string> {
+  const { number, machineNumber, askedSecondsAgo, state, decidedBy = null, why = null } = request;
+  const id = idOf('apr', number);
+  await query(
+    `insert into approvals (id, operation, machine_id, machine_name, state, digest, params, needed_count, reason, requested_by,
+       requested_via, requested_at, expires_at, shown, decided_by, decided_at, decision_reason)
+     values ($1, 'planned-failover', $2, $3, $4, $5, '{}', 1, 'power work', 'ana', 'web', now() - make_interval(secs => $6::float),
+       now() - make_interval(secs => $6::float - 1800), '{"impact": [], "checks": [], "facts": []}', $7,
+       case when $7::text is null then null else now() - make_interval(secs => $6::float - 60) end, $8)`,
+    [id, idOf('mch', machineNumber), machineNameOf(machineNumber), state, digest, askedSecondsAgo, decidedBy, why],
+  );
+  return id;
 }

@@ -9,6 +9,7 @@ import type { Grant, Role } from '../../../domain/access.ts';
 import { invariant } from '../../../domain/invariant.ts';
 import { createCertificateAuthority } from '../../../engine/certificate-authority.ts';
 import { beginSetUp, confirmSetUp, stepOfCode, verifyStepUp } from '../../../engine/people/authenticator.ts';
+import { beginSession, newSessionId, recogniseSession } from '../../../engine/people/console-session.ts';
 import { prepareFirstAdmin } from '../../../engine/people/first-admin.ts';
 import { linkCodeHash, newLinkCode } from '../../../engine/people/link-code.ts';
 import { type LinkSide, makeLinkCode, redeemLinkCode } from '../../../engine/people/linking.ts';
@@ -116,13 +117,16 @@ describe('linking', () => {
     const newer = await codeFor(terminal(ana));
     expect(await redeem(chat('U-late'), old)).toMatchObject({ why: 'unknown' });
     await store.write((db) => setDisabled(db, ana, true));
-    expect(await redeem(chat('U-late'), newer)).toMatchObject({ why: 'disabled' });
+    // It was taken back, and does not come back with the person.
+    expect(await redeem(chat('U-late'), newer)).toMatchObject({ why: 'unknown' });
     await store.write((db) => setDisabled(db, ana, false));
+    expect(await redeem(chat('U-late'), newer)).toMatchObject({ why: 'unknown' });
+    const late = await codeFor(terminal(ana));
     await store.write((db) =>
       db.execute(sql`update link_codes set created_at = now() - interval '16 minutes', expires_at = now() - interval '1 second'
-        where code_hash = ${linkCodeHash(newer)}`),
+        where code_hash = ${linkCodeHash(late)}`),
     );
-    expect(await redeem(chat('U-late'), newer)).toMatchObject({ why: 'expired' });
+    expect(await redeem(chat('U-late'), late)).toMatchObject({ why: 'expired' });
     expect(await whoIs('U-late')).toBeUndefined();
   });
 
@@ -282,7 +286,7 @@ describe('persons', () => {
 
   test('the on-call list keeps its order, leaves disabled persons out, and gives chat users of one tenant', async () => {
     const [ana, ben, eve] = [await person(), await person(), await person()];
-    await store.write((db) => setOnCall(db, [ben, eve, ana]));
+    await store.write((db) => setOnCall(db, [ben, eve, ana], 'root'));
     await store.write((db) => setDisabled(db, eve, true));
     expect(await store.read(onCallPersons)).toEqual([ben, ana]);
     await redeem(chat('U-oncall'), await codeFor(terminal(ben)));
@@ -291,7 +295,7 @@ describe('persons', () => {
     expect(users).toEqual([{ person: ben, user: 'U-oncall' }]);
     const view = (await store.read(listPersons)).find((each) => each.name === ben);
     expect(view).toMatchObject({ isOnCall: true, onCallPosition: 0, links: [{ tenant: 'T1' }, { tenant: 'T2' }] });
-    await store.write((db) => setOnCall(db, []));
+    await store.write((db) => setOnCall(db, [], 'root'));
     expect(await store.read(onCallPersons)).toEqual([]);
   });
 
@@ -322,7 +326,12 @@ describe('persons', () => {
     const connection = JSON.parse(await readFile(path.join(stateFolder, 'people', 'ana.json'), 'utf8'));
     const certificate = new X509Certificate(await readFile(connection.certificateFile));
     expect(certificate.subjectAltName).toBe('URI:lifeboat://person/ana');
-    await changePersonOnHost(file, 'ana', 'unlink');
+    for (const change of ['unlink', 'reset-authenticator'] as const) {
+      const who = { id: newSessionId(), person: 'ana', address: '' };
+      const { token } = await host.write((db) => beginSession(db, who));
+      await changePersonOnHost(file, 'ana', change);
+      expect((await host.read((db) => recogniseSession(db, token))).kind).toBe('refused');
+    }
     await changePersonOnHost(file, 'ana', 'disable');
     lines.length = 0;
     await printPersons(file);
@@ -343,6 +352,7 @@ describe('persons', () => {
     const entries = await host.read((db) => listAudit(db, { about: 'ana', countMax: 10 }));
     expect(entries.map(({ detail }) => detail)).toEqual([
       'disable',
+      'reset-authenticator',
       'unlink',
       'approver for machines tagged web',
       'operator for vm-7',

@@ -1,6 +1,8 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
 import { createRequire } from 'node:module';
 import type { Socket } from 'node:net';
-import { resolve } from 'node:path';
+import path, { resolve } from 'node:path';
 import { Pool } from 'pg';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
@@ -30,6 +32,19 @@ function jobPool(where = connectionString): Pool {
     connectionCountMax: 2,
     name: 'test',
     onTrouble: () => undefined,
+  });
+  pools.push(pool);
+  return pool;
+}
+
+/** Postgres ends what is silent or takes long soon: no test waits for minutes. */
+function impatientPool(limits: { silenceMs: number; statementMs: number }): Pool {
+  const pool = openJobPool({
+    connectionString,
+    connectionCountMax: 2,
+    name: 'test',
+    onTrouble: () => undefined,
+    limits,
   });
   pools.push(pool);
   return pool;
@@ -74,4 +89,38 @@ test('an ordinary connection would end the job with EPIPE; a mistake of ours sti
     .query('select nothing from nowhere')
     .catch((error: unknown) => error);
   expect(waitsFor(mistake)).toBe(false);
+});
+
+/** A program that is frozen between BEGIN and COMMIT, with a lock on everything of its table. */
+async function frozenHolder(): Promise<ChildProcess> {
+  const holder = fork(path.join(import.meta.dirname, 'job-holder.ts'), [connectionString]);
+  await once(holder, 'message');
+  holder.kill('SIGSTOP');
+  return holder;
+}
+
+test('an engine that is frozen in a transaction loses what it holds, and others go on', async () => {
+  await ordinaryPool().query('create table held (id integer)');
+  const holder = await frozenHolder();
+  try {
+    const other = jobPool();
+    // Waits for the frozen one, and not for ever: Postgres ends its session.
+    expect((await other.query('select count(*) from held')).rows).toEqual([{ count: '0' }]);
+  } finally {
+    holder.kill('SIGKILL');
+  }
+});
+
+test('who wakes up after it was cut off, and whose statement took too long, goes on to wait as for a database that is away', async () => {
+  const pool = impatientPool({ silenceMs: 200, statementMs: 300 });
+  const client = await pool.connect();
+  const isCutOff = new Promise((resolve) => client.once('error', resolve));
+  await client.query('begin');
+  await isCutOff;
+  const late = await client.query('select 1').catch((error: unknown) => error);
+  client.release(true);
+  expect(waitsFor(late)).toBe(true);
+  const slow = await pool.query('select pg_sleep(60)').catch((error: unknown) => error);
+  expect(String(slow)).toContain('statement timeout');
+  expect(waitsFor(slow)).toBe(true);
 });
