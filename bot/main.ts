@@ -47,7 +47,12 @@ export function terminalSurface(options: {
   return createScreen({
     output,
     isInteractive: output.isTTY === true,
-    render: () => ({ widthColumns: output.columns ?? 80, isColored, commandPrefix }),
+    render: () => ({
+      widthColumns: output.columns ?? 80,
+      isColored,
+      commandPrefix,
+      isTerminal: output.isTTY === true,
+    }),
   });
 }
 

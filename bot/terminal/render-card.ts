@@ -9,6 +9,8 @@ import {
   type Tone,
 } from '../card.ts';
 import { progressWords } from '../conversation/machine-words.ts';
+import { authenticatorLink } from '../qr-code.ts';
+import { qrLines } from './qr-lines.ts';
 import { displayWidth, padTo, safeText, wrapText } from './safe-text.ts';
 
 export type RenderOptions = {
@@ -19,6 +21,8 @@ export type RenderOptions = {
   readonly commandPrefix: string;
   /** Where the engine's pictures can be opened, when not as files on this host. */
   readonly pictureBaseUrl?: string;
+  /** True on a terminal that a person looks at: then a link for an authenticator app is drawn as a QR code, if there is room for it. */
+  readonly isTerminal?: boolean;
 };
 
 type Paint = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
@@ -114,6 +118,9 @@ function pictureLines({ picture, fields = [] }: Card, view: View): string[] {
 function fieldLines(fields: readonly Field[], view: View): string[] {
   const labelWidth = Math.max(0, ...fields.map((field) => displayWidth(field.label)));
   return fields.flatMap((field) => {
+    const isToScan = view.isTerminal === true && field.value.startsWith(authenticatorLink);
+    const code = isToScan ? qrLines(field.value, view) : undefined;
+    if (code !== undefined) return code;
     const label = padTo(field.label, labelWidth);
     const lines = wrapText(field.value, Math.max(10, view.width - labelWidth - 4));
     return lines.map((line, index) => {

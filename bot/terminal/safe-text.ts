@@ -13,15 +13,22 @@ export function safeText(text: string): string {
 
 const unbroken =
   /`[^`]*`[^\s`]*|[^\s`]*\d (?:ms|s|min|h|d|%|[KMGT]?i?B(?:\/s)?)(?![A-Za-z0-9])[^\s`]*|[^\s`]+(?:`[^`]*`[^\s`]*)?|`/g;
-const segmenter = new Intl.Segmenter('en', { granularity: 'grapheme' });
 const wide =
   /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}]|\p{Emoji_Presentation}/u;
+
+let segmenter: Intl.Segmenter | undefined;
+
+/** The segmenter is made when it is first needed: in a browser that takes a tenth of a second, and hardly any text of the page needs it. */
+function graphemesOf(text: string): Iterable<Intl.SegmentData> {
+  segmenter ??= new Intl.Segmenter('en', { granularity: 'grapheme' });
+  return segmenter.segment(text);
+}
 
 /** How many columns a harmless text takes up: wide characters two, marks on other characters none. */
 export function displayWidth(text: string): number {
   if (/^[\x20-\x7e]*$/.test(text)) return text.length;
   let width = 0;
-  for (const { segment } of segmenter.segment(text)) width += graphemeWidth(segment);
+  for (const { segment } of graphemesOf(text)) width += graphemeWidth(segment);
   return width;
 }
 
@@ -60,7 +67,7 @@ function breakLong(word: string, width: number): string[] {
   if (word.startsWith('`') && word.includes(' ')) return wrapText(word.replaceAll('`', ''), width);
   const pieces: string[] = [''];
   let lineWidth = 0;
-  for (const { segment } of segmenter.segment(word)) {
+  for (const { segment } of graphemesOf(word)) {
     const last = pieces.at(-1) ?? '';
     const segmentWidth = graphemeWidth(segment);
     const isFull = last !== '' && lineWidth + segmentWidth > width;

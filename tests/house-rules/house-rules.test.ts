@@ -106,6 +106,7 @@ describe('libraries that stay in one room', () => {
     ['Slack', /^@slack\//, /^bot\/slack\//],
     ['the Bot Framework', /^bot(builder|framework)/, /^bot\/teams\/bot-framework\.ts$/],
     ['one-time codes', /^otpauth/, /^(engine\/people\/|demo\/slack-conversation)/],
+    ['QR codes', /^uqr/, /^bot\/qr-code\.ts$/],
     ['pictures', /^@resvg\//, /^bot\/(plot|teams)\//],
   ];
   test.each(rooms)('%s', (_name, library, room) => {

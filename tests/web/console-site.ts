@@ -70,20 +70,22 @@ export type ConsoleSite = {
 
 type More = Partial<Pick<WebDeps, 'limits' | 'pauses' | 'page'>> & {
   readonly config?: Partial<WebConfig>;
+  /** An engine that is there already; whoever made it stops it. */
+  readonly api?: TestApi;
   /** A console whose guards are switched off. */
   readonly start?: typeof startWeb;
 };
 
 /** The console with a real engine on a real database behind it. */
 export async function startConsoleSite(store: Store, more: More = {}): Promise<ConsoleSite> {
-  const api = await startTestApi(store);
+  const api = more.api ?? (await startTestApi(store));
   const folder = await mkdtemp(path.join(tmpdir(), 'lifeboat-console-'));
   let engine = createApi(api.deps);
   const { port: enginePort } = await engine.listen({ host: '127.0.0.1', port: 0 });
   const client = createEngineClient(await connectionOf(api, enginePort), { timeoutMs: 10_000 });
   const log: string[] = [];
   const stopping = new AbortController();
-  const { config, start = startWeb, ...deps } = more;
+  const { config, start = startWeb, api: given, ...deps } = more;
   const web = await start(
     { listen: { host: '127.0.0.1', port: 0 }, ...config },
     {
@@ -122,7 +124,7 @@ export async function startConsoleSite(store: Store, more: More = {}): Promise<C
       await web.close();
       await client.close();
       await engine.close();
-      await api.stop();
+      if (given === undefined) await api.stop();
       await rm(folder, { recursive: true, force: true });
     },
   };

@@ -10,8 +10,10 @@ import {
   reduceReport,
 } from '../../bot/web/page/detail.ts';
 import { type DetailFacts, isDetailDue } from '../../bot/web/page/detail-due.ts';
+import { makeDetailKeeper } from '../../bot/web/page/detail-keeper.ts';
 import { lagSentence, lagSummary } from '../../bot/web/page/lag-words.ts';
 import { churnWords } from '../../bot/web/page/machine-facts.ts';
+import { initialState, type PageEvent, type PageState, reduce } from '../../bot/web/page/model.ts';
 import {
   movedWindow,
   nearestMark,
@@ -21,6 +23,7 @@ import {
   windowWith,
 } from '../../bot/web/page/point-marks.ts';
 import type { Problem } from '../../bot/web/wire.ts';
+import type { ReportView } from '../../protocol/console-api.ts';
 import { nowMs, point } from '../bot/recorded-answers.ts';
 import { detailOf, idBody, lagOf, manyPoints, reportOf, siteOf, vm7 } from './machine-scenes.ts';
 
@@ -88,6 +91,82 @@ describe('when the detail is asked for again', () => {
     expect(basisOf(siteOf([{ ...vm7, lagMs: 11_000, sentBytesTotal: 1 }]), 'vm-7')).toBe(basis);
     expect(basisOf(siteOf([{ ...vm7, newestPoint: point('0000000001', 1) }]), 'vm-7')).not.toBe(basis);
     expect(basisOf(siteOf([vm7], { runs: detailOf(vm7).runs.slice(0, 1) }), 'vm-7')).not.toBe(basis);
+  });
+});
+
+describe('a report that the engine could not give', () => {
+  /** A page on its report, live; its answers come when the test gives them. */
+  function openReport() {
+    const clock = { ms: nowMs };
+    const waiting: ((answer: (ReportView & { kind: 'report' }) | Problem) => void)[] = [];
+    const route = { kind: 'report', days: 30 } as const;
+    const me = { name: 'vera', roles: ['viewer'], hasAuthenticator: true, isOnCall: false };
+    const start = initialState({ route, query: new URLSearchParams(), theme: 'system' });
+    let state: PageState = { ...start, me, freshness: { kind: 'live', atMs: nowMs } };
+    const report = () => new Promise<(ReportView & { kind: 'report' }) | Problem>((give) => waiting.push(give));
+    const machine = () => Promise.reject(new Error('no machine is open'));
+    const dispatch = (event: PageEvent) => {
+      state = reduce(state, event);
+      keep(state);
+    };
+    const keep = makeDetailKeeper({ api: { report, machine }, dispatch, nowMs: () => clock.ms });
+    keep(state);
+    return {
+      shown: () => state.report,
+      /** How many questions are on their way. */
+      away: () => waiting.length,
+      async answer(answer: (ReportView & { kind: 'report' }) | Problem) {
+        waiting.shift()?.(answer);
+        await Promise.resolve();
+      },
+      /** The clock ticks while the page is live, or is not. */
+      tick(ms: number, isLive = true) {
+        clock.ms += ms;
+        const freshness = isLive
+          ? ({ kind: 'live', atMs: clock.ms } as const)
+          : ({ kind: 'stale', sinceMs: nowMs, why: 'the engine does not answer' } as const);
+        state = { ...state, freshness };
+        keep(state);
+      },
+    };
+  }
+
+  test('is asked for again by itself when the page is live again, and what was wrong stands there until it comes', async () => {
+    const page = openReport();
+    expect([page.shown().kind, page.away()]).toEqual(['loading', 1]);
+    await page.answer(outage);
+    page.tick(60_000, false);
+    expect([page.shown().kind, page.away()]).toEqual(['failed', 0]);
+    page.tick(1);
+    expect([page.shown().kind, page.away()]).toEqual(['failed', 1]);
+    page.tick(60_000);
+    expect(page.away()).toBe(1);
+    await page.answer({ kind: 'report', ...reportOf(1) });
+    page.tick(600_000);
+    expect([page.shown().kind, page.away()]).toEqual(['loaded', 0]);
+  });
+
+  test('is not asked for again and again while the page stays live: the waits grow to a minute', async () => {
+    const page = openReport();
+    const waits: number[] = [];
+    for (let round = 0; round < 7; round += 1) {
+      await page.answer(outage);
+      let waitedMs = 0;
+      while (page.away() === 0 && waitedMs < 120_000) {
+        page.tick(1000);
+        waitedMs += 1000;
+      }
+      waits.push(waitedMs / 1000);
+    }
+    expect(waits).toEqual([5, 10, 20, 40, 60, 60, 60]);
+  });
+
+  test('is left alone when asking again cannot help', async () => {
+    const page = openReport();
+    await page.answer({ ...outage, why: 'refused' });
+    page.tick(60_000, false);
+    page.tick(60_000);
+    expect([page.shown().kind, page.away()]).toEqual(['failed', 0]);
   });
 });
 

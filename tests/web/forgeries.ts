@@ -111,3 +111,16 @@ export async function rawAnswer(site: ConsoleSite, bytes: string): Promise<strin
 export function consoleCertificate(site: ConsoleSite): Promise<string> {
   return readFile(path.join(site.folder, 'console.crt'), 'utf8');
 }
+
+/** Addresses, hosts and cookies that are none: what they got that is no answer of ours. */
+export async function brokenRequests(site: ConsoleSite): Promise<string[]> {
+  const host = `Host: 127.0.0.1:${site.web.port}\r\nConnection: close\r\n`;
+  const addresses = ['//', 'http://[', '/%', '/%ff', '/api/machines/%', '/api/cards/%c0%80', '*', '/api/live?%'];
+  const headers = ['Cookie: __Host-lifeboat=%', 'Cookie: ;;=;', 'Host: [', 'Origin: ://', 'Content-Length: -1'];
+  const requests = [
+    ...addresses.map((address) => `GET ${address} HTTP/1.1\r\n${host}\r\n`),
+    ...headers.map((header) => `GET /api/me HTTP/1.1\r\n${host}${header}\r\n\r\n`),
+  ];
+  const answers = await Promise.all(requests.map((bytes) => rawAnswer(site, bytes)));
+  return requests.filter((_, index) => !/^HTTP\/1\.1 (200|4\d\d) /.test(answers[index] ?? ''));
+}

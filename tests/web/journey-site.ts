@@ -86,22 +86,24 @@ export async function linkOfAdmin({ faults, consoleUrl }: JourneySite): Promise<
 }
 
 /**
- * The engine hangs until the page calls itself stale, then is killed, as by somebody who has lost patience. It is started again by itself;
- * so is the page.
+ * The engine hangs until the pages call themselves stale, then is killed, as by somebody who has lost patience. It is started again by itself;
+ * so are the pages.
+ *
+ * @param meanwhile what somebody does who has not noticed yet
  */
-export async function restartEngine({ faults }: JourneySite, page: Page): Promise<void> {
+export async function restartEngine(
+  { faults }: JourneySite,
+  pages: readonly Page[],
+  meanwhile: () => Promise<void> = async () => undefined,
+): Promise<void> {
   const pid = faults.site.pidOf('engine');
   if (pid === undefined) throw new Error('the engine does not run');
+  const allSay = (words: RegExp) => Promise.all(pages.map((page) => page.getByText(words).first().waitFor()));
   process.kill(pid, 'SIGSTOP');
-  await page
-    .getByText(/the engine does not answer/i)
-    .first()
-    .waitFor();
+  await meanwhile();
+  await allSay(/the engine does not answer/i);
   process.kill(pid, 'SIGKILL');
-  await page
-    .getByText(/^\s*live/)
-    .first()
-    .waitFor();
+  await allSay(/^\s*live/);
 }
 
 /** Kept as files by each run: people look at them. */

@@ -70,7 +70,7 @@ describe('the demo site, driven from a browser', () => {
     await row(admin, 'vm-7')
       .getByText(/Enabled: Replicating/)
       .waitFor();
-    await restartEngine(site, admin);
+    await restartEngine(site, [admin]);
     await row(admin, 'vm-7')
       .getByText(/^\s*Enabled\s*$/)
       .first()
@@ -92,7 +92,7 @@ describe('the demo site, driven from a browser', () => {
       .getByText(/Test failover of vm-7 · (started|\d+ %|verified)/)
       .first()
       .waitFor();
-    await restartEngine(site, admin);
+    await restartEngine(site, [admin]);
     const picture = dialog(admin).getByRole('img').first();
     await picture.waitFor();
     await expect.poll(() => picture.boundingBox().then((box) => box?.height ?? 0)).toBeGreaterThan(200);
@@ -107,6 +107,7 @@ describe('the demo site, driven from a browser', () => {
     await dialog(admin)
       .getByText(/The drill is over/)
       .waitFor();
+    await dialog(admin).getByRole('button', { name: 'Close' }).last().click();
   });
 
   test('ana asks in the browser, ben approves in Slack, over a restart of the engine', async () => {
@@ -122,7 +123,7 @@ describe('the demo site, driven from a browser', () => {
       .getByText(/waits for approval/)
       .first()
       .waitFor();
-    await restartEngine(site, ana);
+    await restartEngine(site, [ana]);
     await people.approves('vm-8', site.telephone);
     site.telephone.used();
     await dialog(ana)
@@ -137,7 +138,7 @@ describe('the demo site, driven from a browser', () => {
       .waitFor();
   });
 
-  test('ana asks in Slack, ben approves in the browser of his telephone, over a restart of the engine', async () => {
+  test('ana asks in Slack, ben approves in the browser of his telephone, and a report is asked for, over a restart of the engine', async () => {
     ben = await site.openBrowser({ width: 390, height: 844 });
     await ben.goto(await linkInSlack(site, 'ben'));
     await ben.getByText('vm-7').first().waitFor();
@@ -148,7 +149,12 @@ describe('the demo site, driven from a browser', () => {
       .first()
       .click();
     await ben.getByRole('button', { name: /^Approve/ }).waitFor();
-    await restartEngine(site, ben);
+    await restartEngine(site, [ben, admin], async () => {
+      await admin.getByRole('link', { name: 'Report' }).first().click();
+      await admin.getByText(/Making the report/).waitFor();
+    });
+    // The report that was asked for while the engine hung: the page asks again by itself.
+    await admin.getByText('Planned failover of vm-8').first().waitFor();
     await takePictures(ben, 'approval');
     // Whoever asks sees the same page, and no button to decide.
     await ana.goto(ben.url());

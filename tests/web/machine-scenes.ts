@@ -71,7 +71,9 @@ function runAt(index: number, machineName: string): RunView {
   if (index % 2 === 1) return { ...shifted(drillRun(6)), kind: 'cleanup', state: 'succeeded' };
   if (index === 6)
     return { ...shifted(verifiedRun), kind: 'planned-failover', approvalId: approval.id, result: movedResult };
-  const result = { ...verified, secondsToGuestUp: 11.2 + (index % 5) * 1.7, pointAgeMs: 4000 + (index % 9) * 2100 };
+  const isNewestPoint = index !== 4;
+  const pointAgeMs = isNewestPoint ? 4000 + (index % 9) * 2100 : 26 * hourMs;
+  const result = { ...verified, secondsToGuestUp: 11.2 + (index % 5) * 1.7, pointAgeMs, isNewestPoint };
   if (index === 10)
     return { ...shifted(verifiedRun), result: { ...result, verified: false, verification: 'no marker within 120 s' } };
   return { ...shifted(verifiedRun), result };
@@ -109,6 +111,28 @@ export const approval: ApprovalView = {
   votes: [
     { person: 'ben', decision: 'approve', atMs: nowMs - 49 * hourMs, via: 'web', reason: 'agreed', stepUp: 'totp' },
   ],
+};
+
+export const rejectedRequest: ApprovalView = {
+  ...approval,
+  id: 'apr_2B4D6F8H0K' as ApprovalView['id'],
+  state: 'rejected',
+  reason: 'move to the new hall',
+  requestedAtMs: nowMs - 70 * hourMs,
+  votes: [
+    {
+      person: 'ben',
+      decision: 'reject',
+      atMs: nowMs - 69 * hourMs,
+      via: 'teams',
+      reason: 'not before the backup',
+      stepUp: 'none',
+    },
+  ],
+  decidedBy: 'ben',
+  decidedAtMs: nowMs - 69 * hourMs,
+  decisionReason: 'not before the backup',
+  runId: null,
 };
 
 export function auditOf(count = 60, more: Partial<AuditAnswer> = {}): AuditAnswer {
@@ -238,6 +262,7 @@ function notEnabled(more: Partial<MachineView>): MachineView {
     protection: { kind: 'not-protected' },
     health: { kind: 'unknown', message: 'Not protected.' },
     policy: null,
+    thresholds: null,
     lagMs: null,
     newestPoint: null,
     availablePointCount: 0,
@@ -252,6 +277,17 @@ export function reportOf(runCount: number, more: Partial<ReportView> = {}): Repo
     .reverse()
     .map((run) => ({
       run,
+      target: 'QEMU on dr-1',
+      cleanup:
+        run.kind === 'test-failover' && run.state === 'succeeded'
+          ? {
+              runId: run.id,
+              state: 'succeeded' as const,
+              requestedBy: 'ana',
+              startedAtMs: run.startedAtMs + hourMs,
+              note: 'the login page came up',
+            }
+          : null,
       approval: run.kind === 'planned-failover' ? approval : null,
       hasPicture: run.result !== null && run.result.consolePicture !== null,
     }));
@@ -268,12 +304,17 @@ export function reportOf(runCount: number, more: Partial<ReportView> = {}): Repo
         .length,
       failoverCount: runs.filter(({ run }) => run.kind === 'planned-failover').length,
       failedRunCount: runs.filter(({ run }) => run.state === 'failed').length,
+      chosenPointDrillCount: 1,
+      breakGlassCount: 0,
+      unreviewedBreakGlassCount: 0,
       machinesWithoutDrill: ['db-1', 'mail-2', 'vm-11'],
       rpoMs: { medianMs: 8200, worstMs: 20_800 },
       rtoMs: { medianMs: 14_600, worstMs: 41_300 },
     },
     runs,
     isCut: false,
+    requests: [rejectedRequest],
+    areRequestsCut: false,
     audit: { headDigest: '9f2c41d07be3a855'.repeat(4), headNumber: 1234, isChainWhole: true },
     ...more,
   };

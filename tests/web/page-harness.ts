@@ -36,6 +36,8 @@ export type PageHarness = {
   readonly setSite: (site: OverviewView) => void;
   readonly site: () => OverviewView;
   readonly setMe: (me: Me) => void;
+  /** Said to every new page before the snapshot, as the server does while the engine is away. */
+  readonly setStale: (stale: Extract<LiveEvent, { kind: 'stale' }> | undefined) => void;
   /** To every open page. */
   readonly emit: (event: LiveEvent) => void;
   /** The streams break, and new ones are refused until `heal`. */
@@ -78,6 +80,7 @@ type State = {
   readonly asked: string[];
   site: OverviewView;
   me: Me;
+  stale: Extract<LiveEvent, { kind: 'stale' }> | undefined;
   isBroken: boolean;
   isSignedIn: boolean;
 };
@@ -94,6 +97,7 @@ export async function startPageHarness(start: Start): Promise<PageHarness> {
     asked: [],
     site: start.site,
     me: start.me ?? harnessMe,
+    stale: undefined,
     isBroken: false,
     isSignedIn: true,
   };
@@ -114,6 +118,7 @@ export async function startPageHarness(start: Start): Promise<PageHarness> {
     site: () => state.site,
     setSite: (site) => Object.assign(state, { site }),
     setMe: (me) => Object.assign(state, { me }),
+    setStale: (stale) => Object.assign(state, { stale }),
     breakStreams: () => {
       state.isBroken = true;
       endStreams();
@@ -166,6 +171,7 @@ function answerTo(state: State, { pathname, searchParams }: URL, body: unknown):
     return answers.machine(named(webPaths.machine), Number(searchParams.get('sinceMs')));
   }
   if (pathname.startsWith(webPaths.card)) return answers.card(named(webPaths.card));
+  if (pathname === webPaths.me) return state.me;
   if (pathname === webPaths.report) return answers.report(searchParams);
   if (pathname === webPaths.line) {
     // Our own page sends what `wire.ts` says.
@@ -187,6 +193,7 @@ function openStream(state: State, response: ServerResponse): void {
     return;
   }
   response.writeHead(200, { 'content-type': 'text/event-stream' });
+  if (state.stale !== undefined) response.write(eventText(state.stale));
   response.write(eventText({ kind: 'snapshot', me: state.me, site: state.site }));
   state.streams.add(response);
   response.on('close', () => state.streams.delete(response));

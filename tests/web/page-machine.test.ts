@@ -1,10 +1,7 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import type { Browser, Page } from 'playwright-core';
+import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { drillRun, machine, nowMs, openDrill, point } from '../bot/recorded-answers.ts';
-import { launchBrowser, look, openPage, seriousFindings, sidewaysPixels } from '../fixtures/browser.ts';
+import { look, seriousFindings, sidewaysPixels } from '../fixtures/browser.ts';
 import {
   auditOf,
   idBody,
@@ -12,55 +9,28 @@ import {
   machineStates,
   manyPoints,
   manyRuns,
-  reportOf,
   type Scene,
   sceneOf,
   vm7,
 } from './machine-scenes.ts';
 import { foreignMarkup, greens, hostileMarkup } from './page-checks.ts';
-import { harnessMe, type PageHarness, startPageHarness } from './page-harness.ts';
+import type { PageHarness } from './page-harness.ts';
+import { enabled, openScenePage, type ScenePage } from './scene-page.ts';
 
-/** The page of a machine and the report in a real browser, before canned answers, at the time when those were given. */
-let folder: string;
-let browser: Browser;
-let harness: PageHarness;
+/** The page of a machine in a real browser, before canned answers, at the time when those were given. */
+let site: ScenePage;
 let page: Page;
-let faults: readonly string[];
+let harness: PageHarness;
 beforeAll(async () => {
-  folder = await mkdtemp(path.join(tmpdir(), 'lifeboat-machine-page-'));
-  const start = { site: enabled.site, me: { ...harnessMe, name: 'ana' }, nowMs: () => nowMs };
-  [harness, browser] = await Promise.all([startPageHarness(start), launchBrowser()]);
-  ({ page, faults } = await openPage(browser));
-  await page.clock.setFixedTime(nowMs);
+  site = await openScenePage();
+  ({ page, harness } = site);
 });
-afterAll(async () => {
-  await browser?.close();
-  await harness?.close();
-  await rm(folder, { recursive: true });
-});
+afterAll(() => site?.close());
 
 const pointId = (index: number) => `rp_${idBody(index + 1)}`;
-const enabled = sceneOf(vm7);
+const openMachine = (scene: Scene = enabled) => site.openMachine(scene);
 /** Enough of everything to be looked at, and no more: axe looks at each mark. */
 const small = { points: manyPoints(14), runs: manyRuns(3), audit: auditOf(2) };
-
-async function open({ site, detail, report }: Scene, address: string): Promise<void> {
-  harness.setSite(site);
-  Object.assign(harness.answers, { machine: detail, report });
-  harness.linesSent.length = 0;
-  harness.asked.length = 0;
-  await page.goto(`${harness.url}${address}`);
-}
-
-async function openMachine(scene: Scene = enabled): Promise<void> {
-  await open(scene, '/machines/vm-7');
-  await page.locator('.panel-audit[aria-busy="false"]').waitFor();
-}
-
-async function openReport(scene: Scene, query = 'days=30'): Promise<void> {
-  await open(scene, `/report?${query}`);
-  await page.locator('.report-sheet').waitFor();
-}
 
 function activePoint(): Promise<string | null> {
   return page.locator('.points-line').getAttribute('aria-activedescendant');
@@ -110,6 +80,22 @@ describe('the head of the page', () => {
   });
 });
 
+describe('a machine with thresholds of its own', () => {
+  const thresholds = { warnMs: 300_000, criticalMs: 900_000 };
+
+  test('is judged by them in its head, its meter, its facts and its plot, not by its policy', async () => {
+    const lag = { ...lagOf(21_600_000), thresholdMs: thresholds.warnMs, criticalMs: thresholds.criticalMs };
+    await openMachine(sceneOf({ ...vm7, thresholds, lagMs: 120_000 }, { lag }));
+    const words = await page.locator('.machine').innerText();
+    for (const part of ['2 min of 5 min', 'within its limit', 'critical above 15 min, set for this machine']) {
+      expect(words).toContain(part);
+    }
+    expect(words).not.toContain('(over)');
+    expect(await page.locator('.lag-meter').getAttribute('class')).toContain('meter-good');
+    expect(await page.locator('#lag-summary').innerText()).toContain('It never passed the limit of 5 min');
+  });
+});
+
 describe('the detail', () => {
   test('is asked for again when a point came, not when only the lag moved, and stays shown meanwhile', async () => {
     await openMachine();
@@ -140,7 +126,7 @@ describe('the detail', () => {
         nextStep: '`list vms` shows them.',
       }),
     };
-    await open(scene, '/machines/vm-7');
+    await site.open(scene, '/machines/vm-7');
     await page.getByText('There is no machine vm-7.').waitFor();
   });
 });
@@ -282,60 +268,6 @@ describe('runs and the audit trail', () => {
   });
 });
 
-describe('the report', () => {
-  test('names who, when, from what, and what was measured, and how to prove it later', async () => {
-    await look(page, 'light', 1280);
-    await openReport(enabled);
-    expect(harness.asked.filter((one) => one.startsWith('/api/report'))).toHaveLength(1);
-    const words = await page.locator('.report-sheet').innerText();
-    const parts = [
-      'Drills',
-      '8.2 s',
-      'median; worst 41.3 s',
-      'db-1, mail-2, vm-11',
-      'ana asked by slack',
-      'ben, by web, with a six-digit code',
-      'number 1234',
-    ];
-    for (const part of parts) expect(words).toContain(part);
-  });
-
-  test('its period and machine stand in the address', async () => {
-    await page.getByRole('link', { name: '90 days' }).click();
-    await expect.poll(() => new URL(page.url()).search).toBe('?days=90');
-    await page.getByLabel('Machine', { exact: true }).fill('vm-7');
-    await page.getByLabel('From', { exact: true }).fill('2026-11-01');
-    await page.getByLabel('To', { exact: true }).fill('2026-11-10');
-    await page.getByRole('button', { name: 'Show', exact: true }).click();
-    const period = `machine=vm-7&fromMs=${Date.UTC(2026, 10, 1)}&toMs=${Date.UTC(2026, 10, 11)}`;
-    await expect.poll(() => harness.asked.at(-1)).toBe(`/api/report?${period}`);
-    expect(new URL(page.url()).search).toBe('?machine=vm-7&from=2026-11-01&to=2026-11-10');
-  });
-
-  test('prints on A4: no buttons, no run torn in two, all pages numbered, in light colours', async () => {
-    await look(page, 'dark', 1280);
-    await openReport({ ...enabled, report: () => reportOf(14) });
-    await page.emulateMedia({ media: 'print' });
-    await page.setViewportSize({ width: 680, height: 960 });
-    expect(await page.getByRole('button').filter({ visible: true }).count()).toBe(0);
-    const printed = await page.evaluate<string>('document.body.innerText');
-    expect(printed).not.toContain('Approvals');
-    expect(printed).toContain('Test failover of vm-7');
-    expect(await page.evaluate('getComputedStyle(document.querySelector(".report-sheet")).color')).toBe(
-      'rgb(18, 24, 31)',
-    );
-    expect(await page.evaluate('getComputedStyle(document.querySelector(".report-run")).breakInside')).toBe('avoid');
-    const file = path.join(folder, 'report.pdf');
-    await page.pdf({ path: file, preferCSSPageSize: true, printBackground: true });
-    const pdf = (await readFile(file)).toString('latin1');
-    const pages = pdf.match(/\/Type\s*\/Page\b(?!s)/g) ?? [];
-    expect(pages.length).toBeGreaterThan(3);
-    expect(pages.length).toBeLessThan(9);
-    expect(pdf).toMatch(/\/MediaBox\s*\[0 0 59[45][.\d]* 84[12][.\d]*\]/);
-    await page.emulateMedia({ media: null });
-  });
-});
-
 describe('for everybody', () => {
   test('axe finds nothing serious on the page of a machine, in both themes', async () => {
     await look(page, 'light', 1280);
@@ -347,22 +279,22 @@ describe('for everybody', () => {
     expect(await seriousFindings(page, 'main', ['color-contrast'])).toEqual([]);
   });
 
-  test('axe finds nothing serious on the report, in both themes', async () => {
-    await look(page, 'light', 1280);
-    await openReport({ ...enabled, report: () => reportOf(3) });
-    expect(await seriousFindings(page, 'main')).toEqual([]);
-    await look(page, 'dark', 1280);
-    expect(await seriousFindings(page, 'main', ['color-contrast'])).toEqual([]);
-  });
-
   test('no state needs sideways scrolling on a phone of 360 pixels', async () => {
     await look(page, 'light', 360, 780);
     for (const [state, scene] of Object.entries(machineStates)) {
       await openMachine(scene);
       expect([state, await sidewaysPixels(page)]).toEqual([state, 0]);
     }
-    await openReport(enabled);
+  });
+
+  test('nothing needs sideways scrolling on a screen of 3840 pixels, and the plot has its share of them', async () => {
+    await look(page, 'light', 3840, 2160);
+    await openMachine();
     expect(await sidewaysPixels(page)).toBe(0);
+    const [plot, whole] = await page.evaluate<number[]>(
+      `['.lag-plot canvas', '.machine'].map((one) => document.querySelector(one).getBoundingClientRect().width)`,
+    );
+    expect((plot ?? 0) / (whole ?? 1)).toBeGreaterThan(0.3);
   });
 
   test('nothing moves when the detail comes', async () => {
@@ -392,14 +324,7 @@ describe('what strangers wrote', () => {
   const points = manyPoints(20).map((each) => ({ ...each, reason: hostile }));
   const audit = auditOf(5, { isChainWhole: false, problem: hostile });
   const entries = audit.entries.map((entry) => ({ ...entry, who: hostile, what: hostile, detail: hostile }));
-  const report = reportOf(4, { machineName: hostile, madeBy: hostile });
-  const scene: Scene = {
-    ...sceneOf(one, { points, runs, audit: { ...audit, entries }, lag: lagOf(3_600_000, hostile) }),
-    report: () => ({
-      ...report,
-      runs: report.runs.map((entry) => ({ ...entry, run: { ...entry.run, failure: hostile } })),
-    }),
-  };
+  const scene = sceneOf(one, { points, runs, audit: { ...audit, entries }, lag: lagOf(3_600_000, hostile) });
 
   test('stays text, breaks no layout and runs nothing', async () => {
     await look(page, 'light', 360, 780);
@@ -407,8 +332,6 @@ describe('what strangers wrote', () => {
     await page.locator('.points-line').focus();
     await page.keyboard.press('End');
     for (const head of await page.locator('.run-head').all()) await head.click();
-    expect(await sidewaysPixels(page)).toBe(0);
-    await openReport(scene);
     expect(await sidewaysPixels(page)).toBe(0);
     expect(await foreignMarkup(page)).toEqual([]);
   });
@@ -418,14 +341,14 @@ describe('what strangers wrote', () => {
       ...enabled,
       detail: () => ({ kind: 'problem', why: 'not-found', message: hostile, nextStep: null }),
     };
-    await open(nowhere, `/machines/${encodeURIComponent('<script>alert(1)</script>')}`);
+    await site.open(nowhere, `/machines/${encodeURIComponent('<script>alert(1)</script>')}`);
     await page.getByRole('heading', { name: 'alert(1)' }).waitFor();
     expect(await foreignMarkup(page)).toEqual([]);
   });
 });
 
 test('the page broke nothing and breached no policy in all of this', () => {
-  expect(faults).toEqual([]);
+  expect(site.faults).toEqual([]);
 });
 
 // In the browser.

@@ -1,12 +1,19 @@
 import { describe, expect, test } from 'vitest';
+import { machineActions } from '../../bot/web/page/machine-actions.ts';
 import { initialState, type PageEvent, type PageState, reduce } from '../../bot/web/page/model.ts';
+import { whyNotMine } from '../../bot/web/page/my-access.ts';
 import { keyDeed } from '../../bot/web/page/overview-keys.ts';
 import { overviewTree } from '../../bot/web/page/overview-rows.ts';
 import { filtersOf, noFilters, pathOfFilters } from '../../bot/web/page/overview-state.ts';
 import { windowFor } from '../../bot/web/page/overview-window.ts';
 import { ownPath, parseRoute, pathOf } from '../../bot/web/page/router.ts';
-import { needsMe } from '../../bot/web/page/site-words.ts';
-import { cannedApproval, cannedSite } from './page-site.ts';
+import { machineOfName, needsMe, twinWords, waitingCount } from '../../bot/web/page/site-words.ts';
+import { protectionTone } from '../../bot/web/page/state-chip.ts';
+import type { Me } from '../../bot/web/wire.ts';
+import type { Grant } from '../../domain/access.ts';
+import type { OverviewView } from '../../protocol/console-api.ts';
+import type { MachineView } from '../../protocol/control-api.ts';
+import { cannedApproval, cannedMachine, cannedSite, engineHealth } from './page-site.ts';
 
 const nowMs = Date.UTC(2026, 10, 22, 14, 0, 0);
 const site = cannedSite(200, nowMs);
@@ -96,7 +103,14 @@ describe('what is known, and whether it is so now', () => {
     const again = stateAfter(snapshot, stale, { kind: 'lost', why: 'cut' }, tenMinutesLater);
     expect(again.freshness.kind).toBe('stale');
     expect(again.clockSkewMs).toBe(5000);
-    expect(stateAfter(tenMinutesLater).clockSkewMs).toBe(0);
+    expect(stateAfter(stale, tenMinutesLater)).toMatchObject({ freshness: { kind: 'stale' }, clockSkewMs: 0 });
+  });
+
+  test('the first snapshot corrects a browser that is ahead as well as one that is behind', () => {
+    const ahead: PageEvent = { ...snapshot, browserMs: nowMs + 600_000 };
+    expect(stateAfter(ahead).clockSkewMs).toBe(-600_000);
+    expect(stateAfter(ahead, { ...snapshot, browserMs: nowMs + 600_300 }).clockSkewMs).toBe(-600_000);
+    expect(stateAfter(ahead, { kind: 'signed-out' }, snapshot).clockSkewMs).toBe(5000);
   });
 
   test('who signs out leaves nothing behind', () => {
@@ -121,6 +135,102 @@ describe('what needs me', () => {
       { ...voted, votes: [...voted.votes] },
     ];
     expect(needsMe({ me, site: { ...site, approvals } }).approvals).toEqual([mine]);
+  });
+});
+
+describe('what was done without an approver', () => {
+  const review = { dueAtMs: nowMs + 60_000, reviewedBy: null, note: null };
+  const alone = {
+    ...cannedApproval(1, nowMs),
+    state: 'succeeded',
+    isBreakGlass: true,
+    eligible: ['ada'],
+    review,
+  } as const;
+  const needs = (approval: OverviewView['approvals'][number]) =>
+    needsMe({ me, site: { ...site, approvals: [approval] } });
+
+  test('waits for those who may review it, and counts in the title of the tab, until somebody has', () => {
+    expect(needs({ ...alone, eligible: ['ada'] })).toMatchObject({ approvals: [], reviews: [{ id: alone.id }] });
+    const count = (approval: OverviewView['approvals'][number]) =>
+      waitingCount({ me, site: { ...site, alerts: [], approvals: [approval] } });
+    expect(count({ ...alone, eligible: ['ada'] })).toBe(1);
+    expect(count({ ...alone, eligible: ['ada'], review: { ...review, reviewedBy: 'linus', note: 'x' } })).toBe(0);
+    expect(count({ ...alone, eligible: ['linus'] })).toBe(0);
+    expect(count({ ...alone, eligible: ['ada'], requestedBy: 'ada' })).toBe(0);
+  });
+});
+
+describe('what needs attention', () => {
+  const rollUpWith = (machine: MachineView) => {
+    const [row] = overviewTree(
+      { ...site, hosts: [], machines: [machine] },
+      { filters: noFilters, closedKeys: new Set() },
+    ).rows;
+    return row?.kind === 'site' ? row.rollUp : undefined;
+  };
+  const firstCopy = cannedMachine(3, 'host-01', nowMs);
+  const moved = cannedMachine(60, 'host-01', nowMs);
+
+  test('a first copy that goes on and a deliberate failover need nobody; a silent agent and a pause do', () => {
+    expect(rollUpWith(firstCopy)).toMatchObject({ worst: 'none', needyCount: 0, replicatingCount: 1 });
+    expect(rollUpWith(moved)).toMatchObject({ worst: 'none', needyCount: 0, movedCount: 1 });
+    const silent = { ...firstCopy, health: engineHealth(firstCopy, 90_000) };
+    expect(rollUpWith(silent)).toMatchObject({ worst: 'unknown', needyCount: 1 });
+    expect(rollUpWith(cannedMachine(33, 'host-01', nowMs))).toMatchObject({ worst: 'warning', needyCount: 1 });
+  });
+
+  test('each has a tone of its own, and none of them is green', () => {
+    const silent = { ...firstCopy, health: engineHealth(firstCopy, 90_000) };
+    const paused = { ...firstCopy, replication: { kind: 'paused', untilMs: nowMs, reason: 'x' } } as const;
+    const machines = [firstCopy, silent, { ...paused, health: engineHealth(paused) }, moved];
+    const pausedAndSilent = { ...paused, health: engineHealth(paused, 90_000) };
+    expect([...machines, pausedAndSilent].map(protectionTone)).toEqual([
+      'working',
+      'unknown',
+      'paused',
+      'moved',
+      'unknown',
+    ]);
+  });
+});
+
+describe('what somebody may do', () => {
+  const machine = { ...cannedMachine(1, 'host-01', nowMs), name: 'vm-7', tags: ['web'] };
+  const everything = { kind: 'everything' } as const;
+  const as = (...grants: Grant[]) => ({ ...me, grants });
+  const off = (who: Me, request: Parameters<typeof whyNotMine>[1] = 'pause') => whyNotMine(who, request, machine);
+
+  test('is said by the rule of the engine: role, machine and tag', () => {
+    expect(off(as({ role: 'viewer', scope: everything }))).toBe('You are a viewer: an operator may do this.');
+    expect(off(as())).toBe('You have no role yet: an operator may do this.');
+    expect(off(as({ role: 'operator', scope: { kind: 'machine', name: 'vm-8' } }))).toBe(
+      'You are an operator for vm-8: an operator for vm-7 may do this.',
+    );
+    for (const scope of [everything, { kind: 'machine', name: 'vm-7' }, { kind: 'tag', tag: 'web' }] as const) {
+      expect(off(as({ role: 'operator', scope }))).toBeUndefined();
+      expect(off(as({ role: 'admin', scope }), 'test-failover')).toBeUndefined();
+    }
+  });
+
+  test('is left on when the page does not know', () => {
+    expect(off({ ...me, roles: ['viewer'] })).toBeUndefined();
+    expect(whyNotMine(undefined, 'pause', machine)).toBeUndefined();
+  });
+
+  test('a guest of a name that two hosts have is enabled with its host, and its name stands for the protected one', () => {
+    const guest = cannedMachine(41, 'host-01', nowMs);
+    const twin = { ...cannedMachine(1, 'host-02', nowMs), name: guest.name };
+    expect(machineActions(guest, { me, machines: [guest] })[0]?.line).toBe('enable vm-41 --policy default');
+    expect(machineActions(guest, { me, machines: [guest, twin] })[0]?.line).toBe(
+      'enable vm-41 --policy default --host host-01',
+    );
+    const twins = { ...site, machines: [guest, twin] };
+    expect(machineOfName(twins, guest.name)).toBe(twin);
+    expect(twinWords(twins, twin)).toBe(
+      'host-01 has a guest of the name vm-41 too. This page is about the one of host-02.',
+    );
+    expect(twinWords({ ...site, machines: [twin] }, twin)).toBeUndefined();
   });
 });
 

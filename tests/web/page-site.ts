@@ -1,4 +1,5 @@
 import type { AlertId, ApprovalId, MachineId, RecoveryPointId, RunId } from '../../domain/ids.ts';
+import { replicationHealth } from '../../domain/replication-health.ts';
 import { dayMs, gibibyte, hourMs, mebibyte, minuteMs, secondMs } from '../../domain/units.ts';
 import type { AlertView, ApprovalView } from '../../protocol/chat-api.ts';
 import type { OverviewView } from '../../protocol/console-api.ts';
@@ -46,6 +47,7 @@ export function cannedMachine(number: number, hostName: string, nowMs: number): 
     replication: { kind: 'running' },
     health: { kind: 'healthy' },
     policy,
+    thresholds: { warnMs: minuteMs, criticalMs: 3 * minuteMs },
     disks: [{ key: 'vda', sizeBytes: 40 * gibibyte }],
     lagMs,
     newestPoint: point(number, nowMs - lagMs - 2000),
@@ -63,11 +65,25 @@ export function cannedMachine(number: number, hostName: string, nowMs: number): 
             secondsToGuestUp: 4.2,
           },
   };
-  return { ...enabled, ...specialOf(number, nowMs) };
+  const machine = { ...enabled, ...specialOf(number, nowMs) };
+  return { ...machine, health: machine.health.kind === 'healthy' ? engineHealth(machine) : machine.health };
+}
+
+/** What the engine says of such a machine. `agentSilentMs`: since its agent was heard. */
+export function engineHealth(machine: MachineView, agentSilentMs = 1000): MachineView['health'] {
+  return replicationHealth({
+    ...{ protection: machine.protection, replication: machine.replication, agentSilentMs },
+    lagMs: machine.lagMs ?? undefined,
+    rpoThresholdMs: policy.rpoThresholdMs,
+    heartbeatEveryMs: 5 * secondMs,
+    resyncRequired: undefined,
+    failing: undefined,
+  });
 }
 
 const unprotected = {
   policy: null,
+  thresholds: null,
   lagMs: null,
   newestPoint: null,
   availablePointCount: 0,

@@ -9,12 +9,12 @@ import {
   missingPieces,
   readAction,
 } from '../../bot/web/page/action-lines.ts';
-import { myPart, sortedApprovals } from '../../bot/web/page/approval-words.ts';
+import { deadlineWords, myPart, sortedApprovals } from '../../bot/web/page/approval-words.ts';
 import { initialState } from '../../bot/web/page/model.ts';
 import { paletteItems } from '../../bot/web/page/palette-items.ts';
 import { initialTalk, reduceTalk, type TalkEvent, type TalkState, withoutSecrets } from '../../bot/web/page/talk.ts';
 import { topicWork } from '../../bot/web/page/topics.ts';
-import type { LineReply } from '../../bot/web/wire.ts';
+import type { LineReply, Problem } from '../../bot/web/wire.ts';
 import { pendingApproval } from '../teams/small-engine.ts';
 
 const card: Card = { title: 'vm-7 · Enabled', tone: 'good', audience: 'asker' };
@@ -27,6 +27,7 @@ const answered = (number: number, more: Partial<LineReply> = {}): TalkEvent => (
   number,
   place: chat,
   answer: { ...reply, ...more },
+  atMs: 0,
 });
 
 describe('the conversation', () => {
@@ -67,7 +68,7 @@ describe('the conversation', () => {
     const opened = talked([{ kind: 'talk-sheet-opened', number: 7, line: 'failover vm-7 --planned' }]);
     const place = { kind: 'sheet', number: 7 } as const;
     const asked = talked(
-      [{ kind: 'talk-answered', number: 8, place, answer: { ...reply, topic: 'approval:a' } }],
+      [{ kind: 'talk-answered', number: 8, place, answer: { ...reply, topic: 'approval:a' }, atMs: 0 }],
       opened,
     );
     const led = reduceTalk(asked, { kind: 'talk-topic-led', from: 'approval:a', to: 'run:r' });
@@ -96,11 +97,77 @@ describe('cards that are kept true', () => {
     expect(topicWork(page(asked, 14_000))).toEqual([]);
     expect(topicWork(page(shown(false), 10_500))).toEqual([]);
     expect(topicWork(page(shown(false), 11_500))).toEqual([]);
-    expect(topicWork(page(shown(false), 15_000))).toMatchObject([{ kind: 'fetch', topic }]);
+    expect(topicWork(page(shown(false), 39_000))).toEqual([]);
+    expect(topicWork(page(shown(false), 40_000))).toMatchObject([{ kind: 'fetch', topic }]);
+  });
+
+  test('one that nobody sees is asked for only when what it shows has changed', () => {
+    const unseen = () => false;
+    expect(topicWork(page(shown(false), 99_000), unseen)).toEqual([]);
+    const changed = talked([{ kind: 'talk-topic-asked', topic, seen: '1 pending null', atMs: 10_000 }], asked);
+    const answer = { kind: 'card', card, isFinal: false } as const;
+    const old = reduceTalk(changed, { kind: 'talk-topic-shown', topic, answer });
+    expect(topicWork(page(old, 11_500), unseen)).toMatchObject([{ kind: 'fetch', topic }]);
+  });
+
+  test('at most four are asked for at once, those that have waited longest first', () => {
+    const names = Array.from({ length: 9 }, (_, index) => `run:${index}`);
+    const followed = talked(names.map((name) => ({ kind: 'talk-topic-followed', topic: name })));
+    const askedAt = (name: string, atMs: number): TalkEvent => ({
+      kind: 'talk-topic-asked',
+      topic: name,
+      seen: undefined,
+      atMs,
+    });
+    const three = talked(
+      [...names.slice(0, 6).map((name, index) => askedAt(name, 1000 + index)), ...names.slice(0, 3).map(shownNow)],
+      followed,
+    );
+    const fetched = topicWork(page(three, 20_000)).map((work) => work.kind === 'fetch' && work.topic);
+    expect(fetched).toEqual(['run:6']);
   });
 
   test('one that has ended is asked for no more', () => {
     expect(topicWork(page(shown(true), 99_000))).toEqual([]);
+  });
+});
+
+function shownNow(topic: string): TalkEvent {
+  return { kind: 'talk-topic-shown', topic, answer: { kind: 'card', card, isFinal: false } };
+}
+
+describe('a line that was refused', () => {
+  const place = { kind: 'sheet', number: 7 } as const;
+  const opened = talked([
+    { kind: 'talk-sheet-opened', number: 7, line: 'failover vm-7 --planned' },
+    { kind: 'talk-sheet-filled', field: 'reason', value: 'DC power work' },
+    { kind: 'talk-sent', number: 8, line: 'failover vm-7 --planned', place, atMs: 0 },
+  ]);
+  const told = (answer: LineReply | Problem) =>
+    reduceTalk(opened, { kind: 'talk-answered', number: 8, place, answer, atMs: 0 }).sheet;
+  const refused: Card = { title: 'Not understood; nothing was done', tone: 'warning', audience: 'asker' };
+
+  test('stays where it was written, with all that was written', () => {
+    const answers = { reason: 'DC power work' };
+    const problem = { kind: 'problem', why: 'too-many', message: 'Wait.', nextStep: null } as const;
+    expect(told({ ...reply, cards: [refused] })).toMatchObject({
+      answers,
+      run: { kind: 'none' },
+      refusal: { kind: 'cards' },
+    });
+    expect(told(problem)).toMatchObject({ answers, run: { kind: 'none' }, refusal: { kind: 'failed' } });
+  });
+
+  test('after an outage nobody knows whether it was done, so it does not wait to be sent once more', () => {
+    const away: Card = { ...refused, tone: 'bad', title: 'The engine cannot be reached or does not answer' };
+    const problem = { kind: 'problem', why: 'outage', message: 'Away.', nextStep: null } as const;
+    expect(told({ ...reply, cards: [away] })).toMatchObject({ run: { kind: 'cards' }, refusal: { kind: 'none' } });
+    const ended = talked([{ kind: 'talk-answered', number: 8, place, answer: problem, atMs: 0 }], opened);
+    expect(ended.sheet).toMatchObject({ run: { kind: 'failed' } });
+    expect(reduceTalk(ended, { kind: 'talk-sheet-back' }).sheet).toMatchObject({
+      answers: { reason: 'DC power work' },
+      run: { kind: 'none' },
+    });
   });
 });
 
@@ -169,8 +236,31 @@ describe('the palette', () => {
     expect(paletteItems('approve apr_7K3M9Q2WXA --code 123456', known)[0]?.key).toBeUndefined();
   });
 
-  test('completes the next word of a line', () => {
-    expect(labels('points vm-')).toEqual(['Run: points vm-', 'points vm-7', 'points vm-77']);
+  test('completes the last word of a line before it runs the line', () => {
+    expect(labels('points vm-')).toEqual(['points vm-7', 'points vm-77', 'Run: points vm-']);
+    expect(labels('points vm-7')[0]).toBe('Run: points vm-7');
+    expect(labels('points db-9')).toEqual(['Run: points db-9']);
+  });
+
+  test('a flag that is half typed is never run', () => {
+    expect(labels('failover vm-7 --te')).toEqual(['failover vm-7 --test']);
+    expect(labels('audit vm-7 --cs')).toEqual(['audit vm-7 --csv']);
+    const half = fc
+      .constantFrom('--test', '--planned', '--reason', '--dry-run', '--break-glass', '--point')
+      .chain((flag) => fc.integer({ min: 1, max: flag.length - 1 }).map((length) => flag.slice(0, length)));
+    fc.assert(
+      fc.property(half, (flag) => {
+        const items = paletteItems(`failover vm-7 ${flag}`, known);
+        expect(items.map(({ deed }) => deed.kind)).not.toContain('sheet');
+        expect(items.length).toBeGreaterThan(0);
+      }),
+    );
+  });
+
+  test('a failover whose kind cannot be read is tried before anything else', () => {
+    expect(readAction('failover vm-7 --tets').hasDryRun).toBe(true);
+    expect(readAction('Failover vm-7 --planned').kind).toBe('planned-failover');
+    expect(readAction('failover vm-7 --planned --break-glass').hasDryRun).toBe(false);
   });
 });
 
@@ -189,6 +279,18 @@ describe('who decides', () => {
       kind: 'decide',
       hint: expect.stringContaining('authenticator'),
     });
+  });
+
+  test('what was done alone is reviewed by another approver, once it has ended', () => {
+    const review = { dueAtMs: 72_000_000, reviewedBy: null, note: null };
+    const done = { ...pendingApproval, state: 'succeeded', isBreakGlass: true, review } as const;
+    expect(myPart(done, me).kind).toBe('review');
+    expect(myPart({ ...done, state: 'executing' }, me).kind).toBe('nothing');
+    expect(myPart({ ...done, requestedBy: 'ben' }, me).kind).toBe('nothing');
+    expect(myPart({ ...done, eligible: ['zoe'] }, me).kind).toBe('nothing');
+    expect(myPart({ ...done, review: { ...review, reviewedBy: 'zoe', note: 'ok' } }, me).kind).toBe('nothing');
+    expect(deadlineWords(done, 0)).toBe('Needs a review by 20:00:00Z (due in 20 h)');
+    expect(sortedApprovals([done], me).mine).toEqual([done]);
   });
 
   test('what waits for me stands apart from what waits for others', () => {

@@ -22,12 +22,13 @@ export type ActionLine = {
 
 /** @param line of the grammar, with or without `/dr` before it */
 export function readAction(line: string): ActionLine {
-  const [verb = '', machine] = withoutProgram(line).split(/\s+/);
+  const [typed = '', machine] = withoutProgram(line).split(/\s+/);
+  const verb = typed.toLowerCase();
   const isFailover = verb === 'failover';
   const has = (flag: string) => hasFlag(line, flag);
   const kind =
     isFailover && has('test') ? 'test-failover' : isFailover && has('planned') ? 'planned-failover' : 'other';
-  const hasDryRun = kind !== 'other' && !has('dry-run') && !has('break-glass');
+  const hasDryRun = isFailover && !has('dry-run') && !has('break-glass');
   return { verb, machine, kind, hasDryRun };
 }
 

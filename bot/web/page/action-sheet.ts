@@ -1,6 +1,7 @@
 import { html, nothing, type TemplateResult } from 'lit-html';
 import { keyed } from 'lit-html/directives/keyed.js';
 import { ref } from 'lit-html/directives/ref.js';
+import type { Card } from '../../card.ts';
 import {
   actionTitle,
   completedLine,
@@ -12,12 +13,12 @@ import {
 } from './action-lines.ts';
 import { answerView } from './answer-view.ts';
 import { textOf } from './card-text.ts';
-import { cardView, copyView } from './card-view.ts';
+import { type CardOptions, cardView } from './card-view.ts';
 import { isRepeat, openSheet, pressInDialog, say } from './deeds.ts';
-import { dialogHead, submitOnEnter, takeFocus } from './dialog-parts.ts';
+import { comeIntoView, dialogHead, submitOnEnter, takeFocus, typedView } from './dialog-parts.ts';
 import { modal } from './modal.ts';
 import type { Page } from './page.ts';
-import type { Sheet } from './talk.ts';
+import type { Answer, Sheet } from './talk.ts';
 
 /**
  * Opens the dialog of an action: what you would type, what it would do, and then the doing.
@@ -58,12 +59,14 @@ function askingView(page: Page, { sheet, line, close }: Parts): TemplateResult {
     if (!(event.currentTarget instanceof HTMLFormElement)) return;
     // The fields know more than the last drawing: who types fast sends all of it.
     const typed = completedLine(sheet.line, answersIn(event.currentTarget));
-    if (!isBusy && !isRepeat(page, `sheet ${sheet.number}`, event))
+    // A line that was refused and corrected is another one.
+    if (!isBusy && !isRepeat(page, `sheet ${sheet.number} ${typed}`, event))
       void say(page, typed, { kind: 'sheet', number: sheet.number });
   };
   const pieces = missingPieces(sheet.line);
   return html`<form class="dialog-form" autocomplete="off" @submit=${submit}>
     <div class="dialog-body">
+      <div role="alert">${refusalView(page, sheet)}</div>
       ${typedView(page, line)} ${pieces.map((piece, index) => pieceView(page, sheet, { piece, isFirst: index === 0 }))}
       ${dryRunView(page, sheet)}
     </div>
@@ -77,31 +80,51 @@ function askingView(page: Page, { sheet, line, close }: Parts): TemplateResult {
   </form>`;
 }
 
+/** Why the line was not taken; its own lines and buttons are kept, for they can be the cure. */
+function refusalView(page: Page, { refusal }: Sheet): TemplateResult | typeof nothing {
+  if (refusal.kind === 'none') return nothing;
+  const answer = answerView(page, refusal, { onButton: (button, event) => pressInDialog(page, button, event) });
+  return html`<div class="sheet-answer" ${ref(comeIntoView)}>${answer}</div>`;
+}
+
+/** True for an answer that says no more than that it did not work: what was written is worth a second try. */
+function isFailed(run: Answer): boolean {
+  return run.kind === 'failed' || (run.kind === 'cards' && run.topics.length === 0 && run.cards.some(isBad));
+}
+
+function isBad({ tone }: Card): boolean {
+  return tone === 'bad';
+}
+
 function doneView(page: Page, { sheet, line, close }: Parts): TemplateResult {
   return html`<div class="dialog-body">
       ${typedView(page, line)}
       <div class="sheet-answer">${answerView(page, sheet.run, { onButton: (button, event) => pressInDialog(page, button, event) })}</div>
     </div>
     <div class="dialog-foot">
+      ${
+        isFailed(sheet.run)
+          ? html`<button type="button" class="button button-default" @click=${() => page.dispatch({ kind: 'talk-sheet-back' })}>Back</button>`
+          : nothing
+      }
       <button type="button" class="button button-primary" ${ref(takeFocus)} @click=${close}>Close</button>
     </div>`;
 }
 
-function typedView(page: Page, line: string): TemplateResult {
-  return html`<div class="typed">
-    <p class="overline">What you would type</p>
-    ${copyView(page, line)}
-  </div>`;
-}
-
-/** What it would do, before anything runs. Its own lines and buttons are left out: this dialog has them. */
+/**
+ * What it would do, before anything runs. Its own lines and buttons are left out: this dialog has them. A line that names no kind of failover
+ * keeps them, for they are what it can be made of.
+ */
 function dryRunView(page: Page, { line, dryRun }: Sheet): TemplateResult | typeof nothing {
-  if (!readAction(line).hasDryRun) return nothing;
+  const { hasDryRun, kind } = readAction(line);
+  if (!hasDryRun) return nothing;
+  const options: CardOptions =
+    kind === 'other' ? { onButton: (button, event) => pressInDialog(page, button, event) } : { hasActions: false };
   return html`<section class="dry-run" aria-label="Dry run" aria-busy=${dryRun.kind === 'asked' ? 'true' : 'false'}>
     <p class="overline">What it would do</p>
     ${
       dryRun.kind === 'cards'
-        ? dryRun.cards.map((card) => cardView(page, card, { hasActions: false }))
+        ? dryRun.cards.map((card) => cardView(page, card, options))
         : answerView(page, dryRun, { busyWords: 'Checking. Nothing is started …' })
     }
   </section>`;

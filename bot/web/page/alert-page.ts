@@ -52,7 +52,7 @@ function alertView(page: Page, alert: AlertView): TemplateResult {
   const place = { kind: 'aside', name: `alert:${alert.id}` } as const;
   const answer = page.state.talk.asides[place.name];
   return html`<div class="alert">
-    ${cardView(page, withMore(alertCard(alert, page.nowMs), alert), { place })} ${machineLinks(alert)}
+    ${cardView(page, withMore(alertCard(alert, page.nowMs), alert), { place, showsLines: true })} ${machineLinks(alert)}
     ${answer === undefined ? nothing : html`<div class="alert-answer" role="status">${answerView(page, answer, { place, headingLevel: 4 })}</div>`}
   </div>`;
 }

@@ -1,9 +1,11 @@
 import type { ReportView } from '../../../protocol/console-api.ts';
 import type { Form, FormAnswers } from '../../form.ts';
 import {
+  begunByPersonHeader,
   type CardAnswer,
   type LineReply,
   type MachineDetail,
+  type Me,
   type Problem,
   type SignInReply,
   webPaths,
@@ -14,9 +16,19 @@ export type Api = {
   readonly sendLine: (line: string) => Promise<LineReply | Problem>;
   readonly sendForm: (form: Pick<Form, 'kind' | 'context'>, answers: FormAnswers) => Promise<LineReply | Problem>;
   /** `sinceMs`: how far the lag looks back; the server decides when it is left out. */
-  readonly machine: (name: string, sinceMs?: number) => Promise<MachineDetail | Problem>;
+  readonly machine: (
+    name: string,
+    sinceMs?: number,
+    /** Else the page asks by itself, which keeps no session alive. */
+    isBegunByPerson?: boolean,
+  ) => Promise<MachineDetail | Problem>;
   readonly card: (topic: string) => Promise<CardAnswer | Problem>;
-  readonly report: (query: ReportQuery) => Promise<(ReportView & { readonly kind: 'report' }) | Problem>;
+  readonly report: (
+    query: ReportQuery,
+    isBegunByPerson?: boolean,
+  ) => Promise<(ReportView & { readonly kind: 'report' }) | Problem>;
+  /** Who is signed in in this browser; to ask signs nobody out. */
+  readonly me: () => Promise<Me | Problem>;
   readonly signIn: (code: string) => Promise<SignInReply>;
   readonly signOut: (isEverywhere: boolean) => Promise<{ readonly kind: 'signed-out' } | Problem>;
   /** For `<img src>`; the picture needs the session's cookie, which the browser sends. */
@@ -28,22 +40,27 @@ const answerLimitMs = 30_000;
 const deedLimitMs = 60_000;
 
 /** The calls over `fetch`. `onSignedOut` hears of each answer that says so. */
-export function makeApi(onSignedOut: () => void): Api {
+export function makeApi(onSignedOut: (why: string) => void): Api {
   const call = <Answer>(request: Call): Promise<Answer | Problem> => callServer(request, onSignedOut);
   return {
     // The key is made once for a deed: a second try after a broken connection does nothing twice.
     sendLine: (line) => call({ path: webPaths.line, body: { line, key: crypto.randomUUID() } }),
     sendForm: ({ kind, context }, answers) =>
       call({ path: webPaths.form, body: { form: { kind, context }, answers, key: crypto.randomUUID() } }),
-    machine: (name, sinceMs) =>
+    machine: (name, sinceMs, isBegunByPerson = false) =>
       call({
+        isBegunByPerson,
         path: `${webPaths.machine}${encodeURIComponent(name)}${sinceMs === undefined ? '' : `?sinceMs=${sinceMs}`}`,
       }),
     card: (topic) => call({ path: `${webPaths.card}${encodeURIComponent(topic)}` }),
-    report: async (query) => {
-      const answer = await call<ReportView>({ path: `${webPaths.report}?${reportWords(query)}` });
+    report: async (query, isBegunByPerson = true) => {
+      const answer = await call<ReportView>({
+        path: `${webPaths.report}?${reportWords(query)}`,
+        isBegunByPerson,
+      });
       return isProblem(answer) ? answer : { ...answer, kind: 'report' };
     },
+    me: () => fetchOnce<Me>({ path: webPaths.me }).catch(unreachable),
     // Not through `call`: a wrong code answers 401, and that signs nobody out.
     // And once only: a code that was used up by a broken try has to be asked for anew.
     signIn: (code) => fetchOnce<SignInReply>({ path: webPaths.signIn, body: { code } }).catch(unreachable),
@@ -55,11 +72,16 @@ export function makeApi(onSignedOut: () => void): Api {
   };
 }
 
-type Call = { readonly path: string; readonly body?: Readonly<Record<string, unknown>> };
+type Call = {
+  readonly path: string;
+  readonly body?: Readonly<Record<string, unknown>>;
+  /** Of a question; what carries a body always is. */
+  readonly isBegunByPerson?: boolean;
+};
 
-async function callServer<Answer>(request: Call, onSignedOut: () => void): Promise<Answer | Problem> {
+async function callServer<Answer>(request: Call, onSignedOut: (why: string) => void): Promise<Answer | Problem> {
   const answer = await twice(() => fetchOnce<Answer>(request));
-  if (isProblem(answer) && answer.why === 'signed-out') onSignedOut();
+  if (isProblem(answer) && answer.why === 'signed-out') onSignedOut(answer.message);
   return answer;
 }
 
@@ -77,11 +99,12 @@ async function twice<Answer>(attempt: () => Promise<Answer | Problem>): Promise<
   }
 }
 
-async function fetchOnce<Answer>({ path, body }: Call): Promise<Answer | Problem> {
+async function fetchOnce<Answer>({ path, body, isBegunByPerson = false }: Call): Promise<Answer | Problem> {
   const response = await fetch(path, {
     credentials: 'same-origin',
     cache: 'no-store',
     signal: AbortSignal.timeout(body === undefined ? answerLimitMs : deedLimitMs),
+    ...(isBegunByPerson && { headers: { [begunByPersonHeader]: '1' } }),
     ...(body !== undefined && {
       method: 'POST',
       headers: { 'content-type': 'application/json' },

@@ -1,11 +1,12 @@
 import { html, nothing, type TemplateResult } from 'lit-html';
 import { repeat } from 'lit-html/directives/repeat.js';
-import type { ApprovalView, CheckView } from '../../../protocol/chat-api.ts';
-import { approvalCard, checkTable, operationWords } from '../../conversation/approval-cards.ts';
-import { absoluteTime, age, instant, relativeTime } from '../../conversation/time-words.ts';
+import type { ApprovalView } from '../../../protocol/chat-api.ts';
+import { approvalCard, operationWords } from '../../conversation/approval-cards.ts';
+import { relativeTime } from '../../conversation/time-words.ts';
 import { safeText } from '../../terminal/safe-text.ts';
 import { answerView, problemView, topicView } from './answer-view.ts';
-import { type MyPart, myPart, sortedApprovals } from './approval-words.ts';
+import { badChecksView, checksView, factsView, impactView, ownFacts, whyView } from './approval-parts.ts';
+import { deadlineWords, dueWords, isReviewDue, type MyPart, myPart, sortedApprovals } from './approval-words.ts';
 import { textOf } from './card-text.ts';
 import { openSheet, press } from './deeds.ts';
 import type { Page } from './page.ts';
@@ -45,8 +46,9 @@ function groupView(page: Page, { title, approvals, empty }: Group): TemplateResu
 function rowView(page: Page, approval: ApprovalView): TemplateResult {
   const { id, requestedBy, reason, state, expiresAtMs, decidedAtMs } = approval;
   const path = `/approvals/${encodeURIComponent(id)}`;
-  const when =
-    state === 'pending'
+  const when = isReviewDue(approval)
+    ? `review ${dueWords(approval, page.nowMs)}`
+    : state === 'pending'
       ? `expires ${relativeTime(expiresAtMs, page.nowMs)}`
       : decidedAtMs === null
         ? ''
@@ -71,8 +73,8 @@ function stateOf(approval: ApprovalView): string {
 }
 
 /**
- * One request, for a person with ten seconds on a phone: what happens, what is lost, who asks and why, and two big buttons.
- * Anybody who may look can read it; only who may decide sees buttons.
+ * One request, for a person with ten seconds on a phone: what it is and until when, which checks are bad, who asks and why, what stops and
+ * what is lost, and two big buttons; all of that without scrolling. The rest stands below. Anybody who may look can read it; only who may decide sees buttons.
  */
 export function approvalPage(page: Page, id: string): TemplateResult {
   const approval = page.state.site?.approvals.find((candidate) => candidate.id === id);
@@ -90,23 +92,18 @@ export function approvalPage(page: Page, id: string): TemplateResult {
 
 function openApproval(page: Page, approval: ApprovalView): TemplateResult {
   const { nowMs } = page;
-  const { id, reason, requestedBy, requestedVia, requestedAtMs, impact, facts, revision, digest, runId, isBreakGlass } =
-    approval;
+  const { id, state, revision, digest, runId, isBreakGlass } = approval;
   const part = myPart(approval, page.state.me);
   return html`<section class="talk-page approval">
     ${backLink()}
     <header class="approval-head">
-      ${isBreakGlass ? html`<p class="break-glass">BREAK-GLASS: it runs without an approver</p>` : nothing}
+      ${isBreakGlass ? html`<p class="break-glass">BREAK-GLASS: it ${state === 'executing' ? 'runs' : 'ran'} without an approver</p>` : nothing}
       <h1>${textOf(operationWords(approval))}</h1>
-      <p class="approval-state">${chip(page, toneOf(approval), stateOf(approval))} ${deadline(approval, nowMs)}</p>
+      <p class="approval-state">${chip(page, toneOf(approval), stateOf(approval))} ${deadlineWords(approval, nowMs)}</p>
+      ${state === 'pending' ? badChecksView(approval.checks) : nothing}
     </header>
-    <section class="approval-part approval-impact"><h2>What happens</h2><ul>${impact.map((sentence) => html`<li>${textOf(sentence)}</li>`)}</ul></section>
-    <section class="approval-part">
-      <h2>Who asks, and why</h2>
-      <blockquote>${textOf(reason)}</blockquote>
-      <p>${safeText(requestedBy)} (${safeText(requestedVia)}), ${instant(requestedAtMs, nowMs)}</p>
-    </section>
-    ${checksView(approval.checks)} ${factsView([...facts, ...votesOf(approval, nowMs), ...measuredOf(approval)])}
+    ${whyView(approval, nowMs)} ${impactView(approval.impact)} ${checksView(approval.checks)}
+    ${factsView([...approval.facts, ...ownFacts(approval, nowMs)])}
     ${runId === null ? nothing : topicView(page, `run:${runId}`)}
     <p class="approval-id">${id} · revision ${revision} · digest ${digest.slice(0, 8)}</p>
     ${partView(page, approval, part)}
@@ -115,70 +112,6 @@ function openApproval(page: Page, approval: ApprovalView): TemplateResult {
 
 function backLink(): TemplateResult {
   return html`<p class="back"><a href="/approvals">‹ All approvals</a></p>`;
-}
-
-function deadline({ state, expiresAtMs }: ApprovalView, nowMs: number): string | typeof nothing {
-  return state === 'pending'
-    ? `expires ${relativeTime(expiresAtMs, nowMs)}, at ${absoluteTime(expiresAtMs, nowMs)}`
-    : nothing;
-}
-
-/** The bad ones stand open; the good ones are one line that opens. */
-function checksView(checks: readonly CheckView[]): TemplateResult | typeof nothing {
-  if (checks.length === 0) return nothing;
-  const bad = checks.filter(({ state }) => state !== 'ok');
-  const good = checks.filter(({ state }) => state === 'ok');
-  return html`<section class="approval-part">
-    <h2>Checks</h2>
-    ${bad.length === 0 ? nothing : checkList(bad)}
-    ${
-      good.length === 0
-        ? nothing
-        : html`<details ?open=${bad.length === 0 && good.length <= 3}><summary>${good.length} of ${checks.length} checks are well</summary>${checkList(good)}</details>`
-    }
-  </section>`;
-}
-
-const signWords: Readonly<Record<string, string>> = { '✗': 'failed', '▲': 'warning', '✓': 'well' };
-
-function checkList(checks: readonly CheckView[]): TemplateResult {
-  return html`<ul class="checks">
-    ${checkTable(checks).rows.map(
-      ([sign = '', name = '', detail = '']) => html`<li class="check-${signWords[sign] ?? 'well'}">
-        <span aria-hidden="true">${sign}</span><span class="visually-hidden">${signWords[sign]}:</span>
-        <span><strong>${textOf(name)}</strong> ${textOf(detail)}</span>
-      </li>`,
-    )}
-  </ul>`;
-}
-
-type Fact = { readonly label: string; readonly value: string };
-
-function factsView(facts: readonly Fact[]): TemplateResult | typeof nothing {
-  if (facts.length === 0) return nothing;
-  return html`<section class="approval-part">
-    <h2>Facts</h2>
-    <dl class="card-fields">${facts.map(({ label, value }) => html`<div><dt>${textOf(label)}</dt><dd>${textOf(value)}</dd></div>`)}</dl>
-  </section>`;
-}
-
-function votesOf({ votes, neededCount }: ApprovalView, nowMs: number): Fact[] {
-  const words = votes.map(({ person, decision, atMs, via, reason }) => {
-    const why = reason === '' ? '' : `: "${reason}"`;
-    return `${person} ${decision === 'approve' ? 'approved' : 'rejected'} ${absoluteTime(atMs, nowMs)} (${via})${why}`;
-  });
-  return [
-    {
-      label: 'Votes',
-      value: words.length === 0 ? `none yet, ${neededCount} needed` : `${words.join('; ')} · ${neededCount} needed`,
-    },
-  ];
-}
-
-function measuredOf({ measured }: ApprovalView): Fact[] {
-  return measured === null
-    ? []
-    : [{ label: 'Measured', value: `data loss ${age(measured.rpoMs)}, standstill ${age(measured.rtoMs)}` }];
 }
 
 /** Fixed at the bottom, where a thumb is. */
@@ -202,6 +135,11 @@ function partView(page: Page, approval: ApprovalView, part: MyPart): TemplateRes
                   html`<button type="button" class="button button-big button-${button.style}" @click=${(event: Event) => press(page, button, { event, place })}>${button.label}</button>`,
               )}
           </div>`
+        : nothing
+    }
+    ${
+      part.kind === 'review'
+        ? html`<div class="decide-buttons"><button type="button" class="button button-big button-primary" @click=${() => openSheet(page, `review ${approval.id}`)}>Review…</button></div>`
         : nothing
     }
     ${

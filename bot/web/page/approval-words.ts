@@ -1,17 +1,21 @@
 import type { ApprovalView } from '../../../protocol/chat-api.ts';
 import { deciderWords, namesWords } from '../../conversation/approval-cards.ts';
+import { absoluteTime, age, relativeTime } from '../../conversation/time-words.ts';
 import type { Me } from '../wire.ts';
 
 /** What this person can do about a request, or why nothing. The engine decides again when a button is pressed. */
 export type MyPart =
   | { readonly kind: 'decide'; readonly hint: string | undefined }
   | { readonly kind: 'withdraw'; readonly words: string }
+  /** It was done alone, and this person may look at it afterwards. */
+  | { readonly kind: 'review'; readonly words: string }
   | { readonly kind: 'nothing'; readonly words: string };
 
 /** Source: CHAT 5.2 */
 export function myPart(approval: ApprovalView, me: Me | undefined): MyPart {
   const { state, requestedBy, eligible, votes, neededCount, subject } = approval;
   if (me === undefined) return { kind: 'nothing', words: 'Sign in to decide.' };
+  if (isReviewDue(approval)) return reviewPart(approval, me);
   if (state !== 'pending') return { kind: 'nothing', words: endedWords(approval) };
   if (requestedBy === me.name) {
     const who =
@@ -43,6 +47,35 @@ export function myPart(approval: ApprovalView, me: Me | undefined): MyPart {
     ? undefined
     : 'You have no authenticator yet, and approving needs its six-digit code.';
   return { kind: 'decide', hint };
+}
+
+/** Something was done alone, has ended, and nobody has looked at it yet. Source: CHAT 5.2 */
+export function isReviewDue({ state, review }: ApprovalView): boolean {
+  return review !== null && review.reviewedBy === null && state !== 'executing';
+}
+
+function reviewPart({ requestedBy, eligible }: ApprovalView, me: Me): MyPart {
+  const done = `${requestedBy} did this without an approver.`;
+  if (requestedBy === me.name) return { kind: 'nothing', words: 'You did this alone, so another person reviews it.' };
+  if (eligible.includes(me.name)) return { kind: 'review', words: `${done} Look at it, and say what you found.` };
+  const who = eligible.length === 0 ? '' : ` These can: ${namesWords(eligible)}.`;
+  return { kind: 'nothing', words: `${done} An approver reviews it.${who}` };
+}
+
+/** Until when something has to be done about it; empty when nothing has. */
+export function deadlineWords(approval: ApprovalView, nowMs: number): string {
+  const { state, expiresAtMs, review } = approval;
+  if (state === 'pending') return `expires ${relativeTime(expiresAtMs, nowMs)}, at ${absoluteTime(expiresAtMs, nowMs)}`;
+  if (review === null || review.reviewedBy !== null) return '';
+  const when = `${absoluteTime(review.dueAtMs, nowMs)} (${dueWords(approval, nowMs)})`;
+  return `${isReviewDue(approval) ? 'Needs a review' : 'When it has ended, it needs a review'} by ${when}`;
+}
+
+/** `due in 23 h`, `overdue for 12 min`. */
+export function dueWords({ review }: ApprovalView, nowMs: number): string {
+  if (review === null) return '';
+  const { dueAtMs } = review;
+  return dueAtMs > nowMs ? `due ${relativeTime(dueAtMs, nowMs)}` : `overdue for ${age(nowMs - dueAtMs)}`;
 }
 
 function endedWords({ state, decidedBy, decisionReason, isBreakGlass }: ApprovalView): string {
@@ -81,11 +114,16 @@ export function sortedApprovals(
   approvals: readonly ApprovalView[],
   me: Me | undefined,
 ): Record<'mine' | 'open' | 'ended', ApprovalView[]> {
-  const isOpen = ({ state }: ApprovalView) => state === 'pending' || state === 'approved' || state === 'executing';
-  const isMine = (approval: ApprovalView) => myPart(approval, me).kind === 'decide';
-  const open = approvals.filter(isOpen).sort((a, b) => a.expiresAtMs - b.expiresAtMs);
+  const isOpen = (approval: ApprovalView) =>
+    ['pending', 'approved', 'executing'].includes(approval.state) || isReviewDue(approval);
+  const isMine = (approval: ApprovalView) => ['decide', 'review'].includes(myPart(approval, me).kind);
+  const open = approvals.filter(isOpen).sort((a, b) => dueAtMs(a) - dueAtMs(b));
   const ended = approvals
     .filter((approval) => !isOpen(approval))
     .sort((a, b) => (b.decidedAtMs ?? 0) - (a.decidedAtMs ?? 0));
   return { mine: open.filter(isMine), open: open.filter((approval) => !isMine(approval)), ended };
+}
+
+function dueAtMs({ state, review, expiresAtMs }: ApprovalView): number {
+  return state === 'pending' || review === null ? expiresAtMs : review.dueAtMs;
 }

@@ -27,7 +27,10 @@ export function auditList(page: Page, audit: AuditAnswer, about: string): Templa
   `;
 }
 
-function chainWords(page: Page, { isChainWhole, headDigest, problem }: AuditAnswer): TemplateResult {
+function chainWords(page: Page, { isChainWhole, isUnchecked, headDigest, problem }: AuditAnswer): TemplateResult {
+  if (isUnchecked === true) {
+    return html`<p class="audit-chain small muted">Head <code>${headDigest.slice(0, 12)}</code>. <code>audit</code> follows the chain and says whether it is whole.</p>`;
+  }
   if (isChainWhole) {
     return html`<p class="audit-chain">${chip(page, 'good', 'The chain is whole')}
       <span class="small muted">head <code>${headDigest.slice(0, 12)}</code></span></p>`;

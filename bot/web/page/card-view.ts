@@ -1,10 +1,12 @@
 import { html, nothing, type TemplateResult } from 'lit-html';
 import { addressOf, type Button, type Card, type Progress, type Section, type Table, type Tone } from '../../card.ts';
 import { progressWords } from '../../conversation/machine-words.ts';
+import { authenticatorLink } from '../../qr-code.ts';
 import { safeText } from '../../terminal/safe-text.ts';
 import { codeOf, textOf } from './card-text.ts';
 import { copyLine, press, writeInChat } from './deeds.ts';
 import type { Page } from './page.ts';
+import { qrView } from './qr-view.ts';
 import type { Place } from './talk.ts';
 
 export type CardOptions = {
@@ -14,6 +16,8 @@ export type CardOptions = {
   readonly place?: Place;
   /** False where the lines of the card stand in something that has buttons of its own. */
   readonly hasActions?: boolean;
+  /** True where a click's own line would not be seen in the chat. */
+  readonly showsLines?: boolean;
   /** Of the title; 3 if left out. */
   readonly headingLevel?: 2 | 3 | 4;
 };
@@ -73,23 +77,28 @@ function fieldsView({ fields = [] }: Card): TemplateResult | typeof nothing {
   </dl>`;
 }
 
-/** On a telephone a touch opens the authenticator app. */
+/** Another telephone scans it; on the same one a touch opens the authenticator app. */
 function valueView(value: string): unknown {
-  return value.startsWith('otpauth://totp/') ? html`<a href=${value}>${safeText(value)}</a>` : textOf(value);
+  if (!value.startsWith(authenticatorLink)) return textOf(value);
+  return html`${qrView(value, 'QR code of the link below, for your authenticator app')} <a href=${value}>${safeText(value)}</a>`;
 }
 
-/** The table scrolls in itself, so that the page never does; with the keyboard too. */
+/** Where there is no room for the columns, each row becomes a list of them: the page never scrolls sideways, nor does the table. */
 function tableView({ columns, rows }: Table, title: string): TemplateResult {
   // A first column without a name holds signs or numbers; then the others need no visible heading either, as in the terminal.
   const isPlain = columns[0] === '';
   const name = (column: string, index: number) => (column !== '' ? column : index === 0 ? 'State' : 'More');
-  return html`<div class="card-table" role="group" aria-label=${`Table: ${safeText(title)}`} tabindex="0">
-    <table class=${isPlain ? 'is-plain' : ''}>
-      <thead class=${isPlain ? 'visually-hidden' : ''}>
-        <tr>${columns.map((column, index) => html`<th scope="col">${safeText(name(column, index))}</th>`)}</tr>
+  // The roles are said once more, for what is drawn as a list is no table to some readers.
+  return html`<div class="card-table">
+    <table class=${isPlain ? 'is-plain' : columns.length > 3 ? 'is-wide' : ''} role="table" aria-label=${safeText(title)}>
+      <thead class=${isPlain ? 'visually-hidden' : ''} role="rowgroup">
+        <tr role="row">${columns.map((column, index) => html`<th scope="col" role="columnheader">${safeText(name(column, index))}</th>`)}</tr>
       </thead>
-      <tbody>
-        ${rows.map((row) => html`<tr>${columns.map((_, index) => html`<td>${textOf(row[index] ?? '')}</td>`)}</tr>`)}
+      <tbody role="rowgroup">
+        ${rows.map(
+          (row) =>
+            html`<tr role="row">${columns.map((column, index) => html`<td role="cell" data-column=${safeText(column)}><span>${textOf(row[index] ?? '')}</span></td>`)}</tr>`,
+        )}
       </tbody>
     </table>
   </div>`;
@@ -163,5 +172,12 @@ function buttonsView(page: Page, buttons: readonly Button[], options: CardOption
         @click=${(event: Event) => onButton(button, event)}
       >${safeText(button.label)}</button>`;
     })}
-  </div>`;
+  </div>
+  ${options.showsLines === true ? linesView(buttons) : nothing}`;
+}
+
+/** What each button types, for who cannot point at it. Looking at details is no deed. */
+function linesView(buttons: readonly Button[]): TemplateResult {
+  const lines = buttons.map(({ line }) => line).filter((line) => !line.startsWith('show '));
+  return html`<p class="card-lines">${lines.map((line) => html`${codeOf(`/dr ${line}`)} `)}</p>`;
 }

@@ -67,14 +67,22 @@ function entryView(page: Page, entry: TalkEntry): TemplateResult | typeof nothin
         <code>/dr ${safeText(entry.line)}</code> <span class="talk-time">${absoluteTime(entry.atMs, page.nowMs)}</span>
       </p>`;
     case 'cards':
-      return html`${entry.cards.map((card) => cardView(page, card))} ${entry.files.map(fileView)}`;
-    case 'topic':
-      return topicView(page, entry.topic);
+      return html`<div class="talk-answer">${entry.cards.map((card) => cardView(page, card))} ${entry.files.map(fileView)} ${saidView(page, entry.atMs)}</div>`;
+    case 'topic': {
+      // It is asked for again and again: its words are true at the last time.
+      const topic = page.state.talk.topics[entry.topic];
+      return html`<div class="talk-answer">${topicView(page, entry.topic)} ${topic?.card === undefined ? nothing : saidView(page, topic.shownAtMs)}</div>`;
+    }
     case 'problem':
-      return problemView(entry.problem);
+      return html`<div class="talk-answer">${problemView(entry.problem)} ${saidView(page, entry.atMs)}</div>`;
     default:
       return entry satisfies never;
   }
+}
+
+/** When it was said: `3 min ago` and `in 12 min` in it are read against that. */
+function saidView(page: Page, atMs: number): TemplateResult {
+  return html`<p class="talk-time">${absoluteTime(atMs, page.nowMs)}</p>`;
 }
 
 type File = LineReply['files'][number];

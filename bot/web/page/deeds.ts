@@ -20,8 +20,15 @@ export async function say(page: Page, typed: string, place: Place = { kind: 'cha
   const line = withoutProgram(typed);
   const number = nextNumber();
   page.dispatch({ kind: 'talk-sent', number, line, place, atMs: page.nowMs });
+  const saidAtMs = clockOf(page);
   const answer = await page.api.sendLine(line);
-  page.dispatch({ kind: 'talk-answered', number, place, answer });
+  page.dispatch({ kind: 'talk-answered', number, place, answer, atMs: saidAtMs() });
+}
+
+/** The engine's clock, going on from when this page was drawn: an answer can take a minute. */
+function clockOf({ nowMs }: Page): () => number {
+  const startedAtMs = performance.now();
+  return () => nowMs + Math.round(performance.now() - startedAtMs);
 }
 
 /** Sends a form. The answers go to the server and nowhere else: they can hold a six-digit code. */
@@ -31,8 +38,9 @@ export async function sendForm(page: Page, form: Form, answers: FormAnswers): Pr
   const number = nextNumber();
   const place = { kind: 'form', number: open.number } as const;
   page.dispatch({ kind: 'talk-sent', number, line: form.context, place, atMs: page.nowMs });
+  const saidAtMs = clockOf(page);
   const answer = await page.api.sendForm({ kind: form.kind, context: form.context }, answers);
-  page.dispatch({ kind: 'talk-answered', number, place, answer });
+  page.dispatch({ kind: 'talk-answered', number, place, answer, atMs: saidAtMs() });
 }
 
 /** Opens the dialog of an action; a line with a dry run is tried at once, which changes nothing. */

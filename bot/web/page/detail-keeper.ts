@@ -2,7 +2,7 @@ import { dayMs } from '../../../domain/units.ts';
 import type { Problem } from '../wire.ts';
 import type { Api, ReportQuery } from './api.ts';
 import { basisOf } from './detail.ts';
-import { type Asked, isDetailDue } from './detail-due.ts';
+import { type Asked, isDetailDue, isReportDue, type ReportAsked } from './detail-due.ts';
 import type { PageEvent, PageState } from './model.ts';
 import type { Route } from './router.ts';
 
@@ -50,7 +50,10 @@ function machineKeeper({ api, dispatch, nowMs }: DetailKeeperDeps): (state: Page
     const mine: Question = { name, atMs: nowMs(), isAway: true };
     asked = mine;
     const lagRangeMs = detail.ui.lagRangeMs;
-    void api.machine(name, lagRangeMs).then((answer) => {
+    // A person came to this machine, or picked a range; all other questions are the page's own.
+    const isRangePicked = detail.kind === 'loaded' && detail.shownLagRangeMs !== lagRangeMs;
+    const isBegunByPerson = last === undefined || (isRangePicked && detail.problem === undefined);
+    void api.machine(name, lagRangeMs, isBegunByPerson).then((answer) => {
       if (asked === mine) asked = { ...mine, isAway: false };
       if (answer.kind === 'problem') dispatch({ kind: 'detail-failed', name, problem: answer });
       else dispatch({ kind: 'detail-arrived', name, detail: answer, basis, lagRangeMs });
@@ -59,19 +62,32 @@ function machineKeeper({ api, dispatch, nowMs }: DetailKeeperDeps): (state: Page
 }
 
 function reportKeeper({ api, dispatch, nowMs }: DetailKeeperDeps): (state: PageState) => void {
-  let asked: string | undefined;
+  let asked: ReportAsked | undefined;
+  let questionCount = 0;
   return (state) => {
     const { route, report } = state;
+    const isLive = state.freshness.kind === 'live';
     if (route.kind !== 'report') {
       asked = undefined;
       if (report.kind !== 'none') dispatch({ kind: 'report-left' });
       return;
     }
     const query = reportWords(route);
-    if (report.kind !== 'none' && report.query === query && asked === query) return;
-    asked = query;
-    dispatch({ kind: 'report-asked', query });
-    void api.report(reportQueryOf(route, nowMs() + state.clockSkewMs)).then((answer) => {
+    // Whatever failed before the engine was lost says nothing of when it is back.
+    if (!isLive && asked !== undefined) asked = { ...asked, failedCount: 0 };
+    if (!isReportDue(report, { query, last: asked, nowMs: nowMs(), isLive })) return;
+    const isRetry = report.kind === 'failed' && report.query === query;
+    const failedCount = isRetry && asked !== undefined ? asked.failedCount : 0;
+    asked = { query, atMs: nowMs(), isAway: true, failedCount };
+    questionCount += 1;
+    const question = questionCount;
+    // What is wrong stays to be read until it is better.
+    if (!isRetry) dispatch({ kind: 'report-asked', query });
+    void api.report(reportQueryOf(route, nowMs() + state.clockSkewMs), !isRetry).then((answer) => {
+      const isFailed = answer.kind === 'problem';
+      if (question === questionCount && asked !== undefined) {
+        asked = { ...asked, atMs: nowMs(), isAway: false, failedCount: isFailed ? asked.failedCount + 1 : 0 };
+      }
       // The same question asked anew, from another visit of the page, has its own answer.
       if (answer.kind === 'problem') dispatch({ kind: 'report-failed', query, problem: answer satisfies Problem });
       else dispatch({ kind: 'report-arrived', query, report: answer });

@@ -161,10 +161,10 @@ export function basisOf(site: OverviewView | undefined, name: string): string | 
 }
 
 function machineBasis(machine: MachineView): unknown {
-  const { protection, replication, health, newestPoint, availablePointCount, drill, policy, disks, lastDrill } =
-    machine;
+  const { protection, replication, health, newestPoint, availablePointCount, drill, lastDrill } = machine;
+  const { policy, thresholds, disks } = machine;
   const marks = [newestPoint?.id, newestPoint?.state, drill?.id, drill?.state, lastDrill?.runId];
-  return [protection.kind, replication, health.kind, availablePointCount, marks, policy, disks];
+  return [protection.kind, replication, health.kind, availablePointCount, marks, policy, thresholds, disks];
 }
 
 function runBasis(run: RunView): unknown {

@@ -6,7 +6,7 @@ import { answerView, problemView } from './answer-view.ts';
 import { textOf } from './card-text.ts';
 import { cardView } from './card-view.ts';
 import { isRepeat, pressInDialog, sendForm } from './deeds.ts';
-import { dialogHead, submitOnEnter, takeFocus } from './dialog-parts.ts';
+import { comeIntoView, dialogHead, submitOnEnter, takeFocus, typedView } from './dialog-parts.ts';
 import { modal } from './modal.ts';
 import type { Page } from './page.ts';
 import type { OpenForm } from './talk.ts';
@@ -44,13 +44,18 @@ function fieldsView(page: Page, open: OpenForm, close: () => void): TemplateResu
   return html`<form class="dialog-form" autocomplete="off" @submit=${submit}>
     <div class="dialog-body">
       <div role="alert">
-        ${problem === undefined ? nothing : problemView(problem)}
-        ${refusal.map((card) => cardView(page, card, { hasActions: false, headingLevel: 3 }))}
+        ${problem === undefined ? nothing : html`<div ${ref(comeIntoView)}>${problemView(problem)}</div>`}
+        ${
+          refusal.length === 0
+            ? nothing
+            : html`<div class="sheet-answer" ${ref(comeIntoView)}>${refusal.map((card) => cardView(page, card, { hasActions: false, headingLevel: 3 }))}</div>`
+        }
       </div>
-      ${form.text.map((sentence) => html`<p>${textOf(sentence)}</p>`)}
+      <div class="form-text">${form.text.map((sentence) => html`<p>${textOf(sentence)}</p>`)}</div>
       ${form.fields.map((field, index) => fieldView(field, index === 0))}
     </div>
     <div class="dialog-foot">
+      ${typedView(page, form.context)}
       <button type="button" class="button button-default" @click=${close}>Cancel</button>
       <button type="submit" class="button button-${form.style}" aria-busy=${isBusy ? 'true' : 'false'}>
         ${form.submitLabel}

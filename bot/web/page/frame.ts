@@ -1,5 +1,7 @@
 import { html, nothing, type TemplateResult } from 'lit-html';
+import { grantWords } from '../../../domain/access.ts';
 import { absoluteTime } from '../../conversation/time-words.ts';
+import type { Me } from '../wire.ts';
 import { chatPane } from './chat-pane.ts';
 import { type IconName, icon } from './icons.ts';
 import { pathOfFilters } from './overview-state.ts';
@@ -86,10 +88,11 @@ function searchView(page: Page): TemplateResult {
 }
 
 function badgesView(page: Page): TemplateResult {
-  const { approvals, alerts } = needsMe(page.state);
+  const { approvals, reviews, alerts } = needsMe(page.state);
+  const label = reviews.length === 0 ? 'approvals wait for me' : 'approvals and reviews wait for me';
   const isCritical = alerts.some((alert) => alert.severity === 'critical');
   return html`<nav class="badges" aria-label="What needs me">
-    ${badge({ href: '/approvals', icon: 'approvals', count: approvals.length, label: 'approvals wait for me', tone: 'warning' })}
+    ${badge({ href: '/approvals', icon: 'approvals', count: approvals.length + reviews.length, label, tone: 'warning' })}
     ${badge({ href: '/alerts', icon: 'alerts', count: alerts.length, label: 'open alerts', tone: isCritical ? 'bad' : 'warning' })}
   </nav>`;
 }
@@ -122,7 +125,7 @@ function personView(page: Page): TemplateResult {
     </button>
     <div id="person-menu" class="card person-menu" popover>
       <p><strong>${me.name}</strong></p>
-      <p class="muted small">${me.roles.length === 0 ? 'no role yet' : me.roles.join(', ')}${me.isOnCall ? ' · on call' : ''}</p>
+      <p class="muted small">${roleWords(me)}${me.isOnCall ? ' · on call' : ''}</p>
       <p class="muted small">
         ${me.hasAuthenticator ? 'Six-digit codes are set up.' : html`No six-digit codes yet: <code>authenticator</code> in the chat.`}
       </p>
@@ -131,6 +134,11 @@ function personView(page: Page): TemplateResult {
         <button class="button button-quiet" type="button" @click=${signOut(true)}>Sign out everywhere</button>
       </div>
     </div>`;
+}
+
+function roleWords({ roles, grants = [] }: Me): string {
+  const held = grants.length > 0 ? grants.map(grantWords) : roles;
+  return held.length === 0 ? 'no role yet' : held.join(', ');
 }
 
 /** One line that is always there, so that nothing moves when it has to shout. */

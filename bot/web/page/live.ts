@@ -11,7 +11,8 @@ const wakeAfterMs = 6 * secondMs;
 export type LiveDeps = {
   readonly onEvent: (event: LiveEvent) => void;
   readonly onLost: (why: string) => void;
-  readonly onSignedOut: () => void;
+  /** `why`: when the server has said so. */
+  readonly onSignedOut: (why?: string) => void;
 };
 export type Live = { readonly start: () => void; readonly stop: () => void };
 
@@ -48,7 +49,7 @@ export function makeLive({ onEvent, onLost, onSignedOut }: LiveDeps): Live {
     retryMs = retryFirstMs;
     if (event.kind === 'signed-out') {
       clear();
-      onSignedOut();
+      onSignedOut(event.why);
     } else onEvent(event);
   };
   const broken = async (failed: EventSource) => {

@@ -1,6 +1,7 @@
 import { html, nothing, type TemplateResult } from 'lit-html';
 import { formatBytes, hourMs, secondMs } from '../../../domain/units.ts';
 import type { MachineView, PointView } from '../../../protocol/control-api.ts';
+import { thresholdWords } from '../../conversation/machine-words.ts';
 import { age } from '../../conversation/time-words.ts';
 import { textOf } from './card-text.ts';
 
@@ -27,7 +28,7 @@ export function machineFacts(machine: MachineView, points: readonly PointView[])
       <div><dt>Changed lately</dt><dd>${churnWords(points)}</dd></div>
       <div><dt>Changes</dt><dd>${textOf(machine.tracking)}</dd></div>
       <div><dt>Kind</dt><dd>${machine.kind === 'qemu-guest' ? 'QEMU guest' : 'disk image'}</dd></div>
-      ${policy === null ? html`<div><dt>Policy</dt><dd>none: it is not protected</dd></div>` : policyFacts(policy)}
+      ${policy === null ? html`<div><dt>Policy</dt><dd>none: it is not protected</dd></div>` : policyFacts(machine, policy)}
     </dl>
   `;
 }
@@ -50,12 +51,12 @@ function shareWords(sentBytes: number, wholeBytes: number): string {
   return `, ${(sentBytes / wholeBytes).toPrecision(2)} times its disks`;
 }
 
-function policyFacts(policy: NonNullable<MachineView['policy']>): TemplateResult {
+function policyFacts(machine: MachineView, policy: NonNullable<MachineView['policy']>): TemplateResult {
   return html`
     <div><dt>Policy</dt><dd>${textOf(policy.name)}</dd></div>
     <div><dt>A point every</dt><dd>${age(policy.crashConsistentEveryMs)}</dd></div>
     <div><dt>Points kept</dt><dd>${age(policy.retentionMs)}</dd></div>
-    <div><dt>Lag limit</dt><dd>${age(policy.rpoThresholdMs)}</dd></div>
+    <div><dt>Lag limits</dt><dd>${thresholdWords(machine)}</dd></div>
     <div><dt>Drills end after</dt><dd>${age(policy.drillLimitMs)}</dd></div>
   `;
 }

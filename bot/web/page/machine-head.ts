@@ -2,7 +2,7 @@ import { html, nothing, type TemplateResult } from 'lit-html';
 import { formatBytes } from '../../../domain/units.ts';
 import type { AlertView } from '../../../protocol/chat-api.ts';
 import type { MachineView, RunView } from '../../../protocol/control-api.ts';
-import { drillWords, isReplicated, lagWords, replicationProgress } from '../../conversation/machine-words.ts';
+import { drillWords, isReplicated, lagShare, lagWords, replicationProgress } from '../../conversation/machine-words.ts';
 import { absoluteTime, age, instant, relativeTime } from '../../conversation/time-words.ts';
 import { textOf } from './card-text.ts';
 import { icon } from './icons.ts';
@@ -187,11 +187,10 @@ function lagNote(machine: MachineView): string {
 }
 
 function lagMeter(machine: MachineView, isStale: boolean): TemplateResult | typeof nothing {
-  const { lagMs, policy } = machine;
-  if (lagMs === null || policy === null || !isReplicated(machine)) return nothing;
-  const share = lagMs / policy.rpoThresholdMs;
-  const tone = isStale ? 'unknown' : share > 3 ? 'bad' : share > 1 ? 'warning' : 'good';
-  const width = styled({ 'inline-size': `${Math.min(100, Math.max(2, share * 100)).toFixed(1)}%` });
+  const judged = lagShare(machine);
+  if (judged === undefined) return nothing;
+  const tone = isStale ? 'unknown' : judged.level;
+  const width = styled({ 'inline-size': `${Math.min(100, Math.max(2, judged.share * 100)).toFixed(1)}%` });
   return html`<span class="lag-meter meter-${tone}" aria-hidden="true"><span ${width}></span></span>`;
 }
 

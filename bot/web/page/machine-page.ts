@@ -11,21 +11,24 @@ import type { Page } from './page.ts';
 import { pointLine } from './point-line.ts';
 import { pointPanel } from './point-panel.ts';
 import { runList } from './run-list.ts';
+import { machineOfName, twinWords } from './site-words.ts';
 
 /** Everything about one machine, and everything that can be done with it. */
 export function machinePage(page: Page, name: string): TemplateResult {
   const { detail, site } = page.state;
   const mine = detail.kind === 'none' || detail.name !== name ? undefined : detail;
-  const live = site?.machines.find((machine) => machine.name === name);
+  const live = machineOfName(site, name);
   const machine = live ?? (mine?.kind === 'loaded' ? mine.detail.machine : undefined);
   if (mine?.kind === 'failed' && machine === undefined) return missing(name, mine.problem);
   if (machine === undefined) return html`<div class="machine" aria-busy="true">${placeholder(name)}</div>`;
   const loaded = mine?.kind === 'loaded' ? mine : undefined;
   const runs = runsNow(page, name, loaded?.detail.runs ?? []);
   const problem = mine !== undefined && 'problem' in mine ? mine.problem : undefined;
+  const twins = twinWords(site, machine);
   return html`
     <div class="machine">
       ${machineHead(page, machine, runs)} ${problem === undefined ? nothing : problemBar(problem)}
+      ${twins === undefined ? nothing : html`<p class="machine-problem">${textOf(twins)}</p>`}
       ${
         loaded === undefined
           ? sections(undefined)

@@ -6,11 +6,11 @@ import './css/conversation.css';
 import './css/machine.css';
 import './css/report.css';
 import { secondMs } from '../../../domain/units.ts';
-import { makeApi } from './api.ts';
+import { isProblem, makeApi } from './api.ts';
 import { appView } from './app.ts';
 import { makeDetailKeeper } from './detail-keeper.ts';
 import { makeLive } from './live.ts';
-import { initialState, type PageEvent, type PageState, reduce } from './model.ts';
+import { initialState, type PageEvent, type PageState, reduce, type SignInState } from './model.ts';
 import { currentPlace, listenToLinks, pushPath, replacePath } from './navigation.ts';
 import { pathOfFilters } from './overview-state.ts';
 import { type ListPlace, layoutFor, listPlace, windowFor } from './overview-window.ts';
@@ -103,9 +103,10 @@ function showRows(): void {
 }
 
 function arrive(afterDrawing: () => void): void {
+  const wasLive = state.me !== undefined && state.route.kind !== 'sign-in';
   dispatch({ kind: 'went', ...currentPlace() });
   if (state.route.kind === 'sign-in') live.stop();
-  else if (state.me === undefined) live.start();
+  else if (!wasLive) live.start();
   requestAnimationFrame(afterDrawing);
 }
 
@@ -127,16 +128,37 @@ function addressSoon(): void {
   }, 250);
 }
 
-function signedOut(): void {
+function signedOut(why?: string): void {
   live.stop();
   if (state.route.kind === 'sign-in') return;
   const path = signInPath();
   dispatch({ kind: 'signed-out' });
+  if (why !== undefined) saySignIn({ phase: 'asking', refusal: { message: why, nextStep: null } });
   go(path);
 }
 
 function useCode(code: string): void {
-  void signIn(page(), code, go);
+  void signIn(page(), code, (path) => {
+    // Nothing of whoever was signed in before is shown to who is now.
+    if (state.me !== undefined) dispatch({ kind: 'signed-out' });
+    go(path);
+  });
+}
+
+/**
+ * A link signs in at once where nobody is signed in. Elsewhere a person says first whether it may: whoever sent the link may want them to work
+ * under another name than they think.
+ */
+async function useLink(code: string): Promise<void> {
+  saySignIn({ phase: 'busy', refusal: undefined });
+  const me = await api.me();
+  if (isProblem(me) && me.why === 'signed-out') return useCode(code);
+  const name = isProblem(me) ? undefined : me.name;
+  saySignIn({ phase: 'asking', refusal: undefined, pending: { code, name } });
+}
+
+function saySignIn(signInNow: SignInState): void {
+  dispatch({ kind: 'sign-in', signIn: signInNow });
 }
 
 listenToLinks(root, go, (scrollY) => arrive(() => window.scrollTo(0, scrollY)));
@@ -156,8 +178,9 @@ setInterval(() => document.visibilityState === 'visible' && drawSoon(), secondMs
 // A newer link in a page that stands on the sign-in page already changes only what is behind the `#`.
 window.addEventListener('hashchange', () => {
   const code = takeCode();
-  if (code !== undefined) useCode(code);
+  if (code !== undefined) void useLink(code);
 });
-draw();
-if (linkCode !== undefined) useCode(linkCode);
+// The stream first, the drawing with the next picture: whatever is drawn before keeps the browser from asking.
+if (linkCode !== undefined) void useLink(linkCode);
 else if (state.route.kind !== 'sign-in') live.start();
+drawSoon();

@@ -24,6 +24,8 @@ export type Freshness =
 export type SignInState = {
   readonly phase: 'asking' | 'busy';
   readonly refusal: { readonly message: string; readonly nextStep: string | null } | undefined;
+  /** A link that was opened where somebody is signed in: a person says whether it may be used. `name`: who is, when it is known. */
+  readonly pending?: { readonly code: string; readonly name: string | undefined };
 };
 
 export type ThemeChoice = 'system' | 'light' | 'dark';
@@ -139,19 +141,17 @@ function live(state: PageState, event: LiveEvent, browserMs: number): PageState 
 type Snapshot = Extract<LiveEvent, { kind: 'snapshot' }>;
 
 /**
- * All of the site. It may be an old look, when the engine does not answer just now: so it never turns the clock back, and one that is no newer than
- * what is stale already stays stale.
+ * All of the site. It may be an old look, when the engine does not answer just now; the server says so before it. One that is no newer than what is
+ * stale already stays stale, and never turns the clock back.
  */
 function arrived(state: PageState, { me, site }: Snapshot, browserMs: number): PageState {
   const { freshness } = state;
   const isOld = freshness.kind === 'stale' && freshness.sinceMs !== null && site.atMs <= freshness.sinceMs;
-  return {
-    ...state,
-    me,
-    site,
-    freshness: isOld ? freshness : { kind: 'live', atMs: site.atMs },
-    clockSkewMs: Math.max(state.clockSkewMs, site.atMs - browserMs),
-  };
+  const skewMs = site.atMs - browserMs;
+  if (isOld) return { ...state, me, site, clockSkewMs: Math.max(state.clockSkewMs, skewMs) };
+  // Nothing is known of the clocks before the first one: also a browser that is ahead is corrected by it.
+  const clockSkewMs = state.site === undefined ? skewMs : nearestSkew(state, skewMs);
+  return { ...state, me, site, freshness: { kind: 'live', atMs: site.atMs }, clockSkewMs };
 }
 
 function onTime(state: PageState, atMs: number, browserMs: number): PageState {

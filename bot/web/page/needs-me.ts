@@ -6,6 +6,7 @@ import { operationWords } from '../../conversation/approval-cards.ts';
 import { runName, runProgress } from '../../conversation/run-words.ts';
 import { age, relativeTime } from '../../conversation/time-words.ts';
 import { safeText } from '../../terminal/safe-text.ts';
+import { dueWords } from './approval-words.ts';
 import type { Page } from './page.ts';
 import { type NeedsMe, needsMe } from './site-words.ts';
 import { chip } from './state-chip.ts';
@@ -17,11 +18,10 @@ const shownCountMax = 3;
 export function needsMeView(page: Page): TemplateResult {
   const needs = needsMe(page.state);
   return html`<section class="needs" aria-label="What needs me">
-    ${panel(
-      page,
-      { title: 'Waiting for me', href: '/approvals', none: 'Nothing waits for you.' },
-      needs.approvals.map((one) => approvalItem(page, one)),
-    )}
+    ${panel(page, { title: 'Waiting for me', href: '/approvals', none: 'Nothing waits for you.' }, [
+      ...needs.approvals.map((one) => approvalItem(page, one)),
+      ...needs.reviews.map((one) => reviewItem(page, one)),
+    ])}
     ${panel(
       page,
       { title: 'Open alerts', href: '/alerts', none: 'No open alert.' },
@@ -51,8 +51,20 @@ function approvalItem(page: Page, approval: ApprovalView): TemplateResult {
     <a class="need-item" href="/approvals/${encodeURIComponent(approval.id)}">
       ${chip(page, 'warning', `${glass}${operationWords(approval)}`)}
       <span class="need-detail" title=${essence}>
-        ${approval.requestedBy} asks · expires ${relativeTime(approval.expiresAtMs, page.nowMs)} · ${essence}
+        ${safeText(approval.requestedBy)} asks · expires ${relativeTime(approval.expiresAtMs, page.nowMs)} · ${essence}
       </span>
+    </a>
+  </li>`;
+}
+
+/** Done alone, and to be looked at by another person; a request that still waits comes before it. Source: CHAT 5.2 */
+function reviewItem(page: Page, approval: ApprovalView): TemplateResult {
+  const { id, requestedBy, reason } = approval;
+  const words = safeText(`${requestedBy} did this without an approver · ${dueWords(approval, page.nowMs)} · ${reason}`);
+  return html`<li>
+    <a class="need-item" href="/approvals/${encodeURIComponent(id)}">
+      ${chip(page, 'warning', `Needs a review · ${operationWords(approval)}`)}
+      <span class="need-detail" title=${words}>${words}</span>
     </a>
   </li>`;
 }
@@ -79,7 +91,7 @@ function runItem(page: Page, run: RunView): TemplateResult {
     <a class="need-item" href="/machines/${encodeURIComponent(run.machineName)}">
       <span class="need-run">${chip(page, 'working', name)}<span class="muted">${percent} %</span></span>
       <progress max="100" value=${percent} aria-label=${name}></progress>
-      <span class="need-detail" title=${label}>${label} · for ${age(page.nowMs - run.startedAtMs)} · ${run.requestedBy}</span>
+      <span class="need-detail" title=${safeText(label)}>${safeText(`${label} · for ${age(page.nowMs - run.startedAtMs)} · ${run.requestedBy}`)}</span>
     </a>
   </li>`;
 }

@@ -4,19 +4,12 @@ import { assertNever } from '../../../domain/invariant.ts';
 import { percentDone } from '../../../domain/protected-machine.ts';
 import type { HostView, MachineView } from '../../../protocol/control-api.ts';
 import { countWords } from '../../conversation/machine-cards.ts';
-import {
-  drillWords,
-  isReplicated,
-  lagWords,
-  newestPointWords,
-  type Urgency,
-  urgencyOf,
-} from '../../conversation/machine-words.ts';
+import { drillWords, lagShare, lagWords, newestPointWords, urgencyOf } from '../../conversation/machine-words.ts';
 import { absoluteTime, relativeTime } from '../../conversation/time-words.ts';
 import { safeText } from '../../terminal/safe-text.ts';
 import { isDrillOpen, type RollUp } from './overview-rows.ts';
 import type { Page } from './page.ts';
-import { chip, stateChip, type Tone, urgencyTone } from './state-chip.ts';
+import { chip, isPaused, stateChip, type Tone, urgencyTone } from './state-chip.ts';
 import { styled } from './styled.ts';
 
 /** The protection in the documents' words, with the bar of its initial replication. Source: A5, A6 */
@@ -33,43 +26,55 @@ export function progressBar(percent: number, name: string): TemplateResult {
 
 /** What is wrong, in the engine's words; or why it cannot be protected. Unknown is never `Healthy`. */
 export function healthCell(page: Page, machine: MachineView): TemplateResult {
-  const { health, protection, unsupported, replication } = machine;
+  const { health, protection, unsupported } = machine;
   if (protection.kind === 'not-protected') return mutedWords(unsupported ?? '–');
-  if (health.kind !== 'healthy') {
-    const { word, tone } = healthWord(health.kind);
-    return html`<span class="health">${chip(page, tone, word)}<span class="health-why" title=${safeText(health.message)}>${safeText(health.message)}</span></span>`;
-  }
-  if (replication.kind === 'paused') {
-    const words = safeText(`until ${absoluteTime(replication.untilMs, page.nowMs)}: ${replication.reason}`);
-    return html`<span class="health">${chip(page, 'paused', 'Paused')}<span class="health-why" title=${words}>${words}</span></span>`;
-  }
-  return mutedWords(page.state.freshness.kind === 'live' ? 'Healthy' : 'not known now');
+  const isLive = page.state.freshness.kind === 'live';
+  if (health.kind === 'healthy') return mutedWords(isLive ? 'Healthy' : 'not known now');
+  const trouble = troubleOf(machine);
+  if (trouble === undefined) return mutedWords(isLive ? expectedWords(machine) : 'not known now', health.message);
+  const words = safeText(whyWords(page, machine) ?? health.message);
+  return html`<span class="health">${chip(page, trouble.tone, trouble.word)}<span class="health-why" title=${words}>${words}</span></span>`;
 }
 
-/** `Critical`, for an urgency or a health that is not well. */
-export function healthWord(kind: Exclude<MachineView['health']['kind'], 'healthy'>) {
-  switch (kind) {
+/** A pause says in the chip what it is, so what stands beside it is until when, and why. */
+function whyWords(page: Page, machine: MachineView): string | undefined {
+  const { replication } = machine;
+  if (!isPaused(machine) || replication.kind !== 'paused') return undefined;
+  return `until ${absoluteTime(replication.untilMs, page.nowMs)}: ${replication.reason}`;
+}
+
+/** What is as people asked for it: short, because the protection beside it says the rest. */
+function expectedWords({ protection }: MachineView): string {
+  return protection.kind === 'failed-over' ? 'not replicated yet' : 'no point yet';
+}
+
+export type Trouble = { readonly tone: Tone; readonly word: string };
+
+/** What needs somebody, in one word; undefined when nothing does. */
+export function troubleOf(machine: MachineView): Trouble | undefined {
+  const urgency = urgencyOf(machine);
+  if (isPaused(machine)) return { tone: 'paused', word: 'Paused' };
+  switch (urgency) {
+    case 'none':
+      return undefined;
     case 'warning':
-      return { word: 'Warning', tone: 'warning' } as const;
+      return { tone: 'warning', word: 'Warning' };
     case 'critical':
-      return { word: 'Critical', tone: 'bad' } as const;
+      return { tone: 'bad', word: 'Critical' };
     case 'unknown':
-      return { word: 'Unknown', tone: 'unknown' } as const;
+      return { tone: 'unknown', word: 'Unknown' };
     default:
-      return assertNever(kind);
+      return assertNever(urgency);
   }
 }
 
-const criticalFactor = 3;
-
-/** The lag against what the policy allows: a bar and the words; the bar is full at the threshold. */
+/** The lag against the machine's thresholds: a bar and the words; the bar is full at the warning. */
 export function lagCell(page: Page, machine: MachineView): TemplateResult {
-  const { lagMs, policy } = machine;
   const words = lagWords(machine);
-  if (lagMs === null || policy === null || !isReplicated(machine)) return mutedWords(words);
-  const share = lagMs / policy.rpoThresholdMs;
-  const isKnown = page.state.freshness.kind === 'live';
-  const look = !isKnown ? 'unknown' : share > criticalFactor ? 'bad' : share > 1 ? 'warning' : 'good';
+  const judged = lagShare(machine);
+  if (judged === undefined) return mutedWords(words);
+  const { share, level } = judged;
+  const look = page.state.freshness.kind === 'live' ? level : 'unknown';
   return html`<span class="lag"
     ><span class="lag-words">${words}</span
     ><span class="lag-bar lag-${look}" aria-hidden="true"><span ${styled({ 'inline-size': `${Math.round(Math.min(1, share) * 100)}%` })}></span></span
@@ -104,23 +109,28 @@ export function copyStateCell(page: Page, machine: MachineView): TemplateResult 
 
 /** What a site or a host is like in all: the worst first, then the counts. */
 export function rollUpCell(page: Page, rollUp: RollUp): TemplateResult {
-  const { count, enabledCount, replicatingCount } = rollUp;
+  const { count, enabledCount, replicatingCount, movedCount } = rollUp;
   if (count === 0) return mutedWords('no machine reported');
   const { tone, words } = rollUpWords(rollUp);
-  const replicating = replicatingCount === 0 ? '' : ` · ${replicatingCount} replicating`;
+  const counts = [
+    countWords(count, 'machine'),
+    `${enabledCount} Enabled`,
+    ...(replicatingCount === 0 ? [] : [`${replicatingCount} replicating`]),
+    ...(movedCount === 0 ? [] : [`${movedCount} failed over`]),
+  ];
   return html`<span class="roll-up"
-    >${chip(page, tone, words)}<span class="muted roll-up-counts"
-      >${countWords(count, 'machine')} · ${enabledCount} Enabled${replicating}</span
-    ></span
+    >${chip(page, tone, words)}<span class="muted roll-up-counts">${counts.join(' · ')}</span></span
   >`;
 }
 
-function rollUpWords({ worst, needyCount, enabledCount, replicatingCount }: RollUp): { tone: Tone; words: string } {
+/** Green only when every machine that somebody enabled is protected where it runs. */
+function rollUpWords({ worst, needyCount, ...counts }: RollUp): { tone: Tone; words: string } {
   if (worst !== 'none') {
     return { tone: urgencyTone(worst), words: `${needyCount} ${needyCount === 1 ? 'needs' : 'need'} attention` };
   }
-  if (enabledCount > 0) return { tone: 'good', words: 'All well' };
-  return replicatingCount > 0 ? { tone: 'working', words: 'Replicating' } : { tone: 'none', words: 'Nothing Enabled' };
+  if (counts.movedCount > 0) return { tone: 'moved', words: 'Failed over' };
+  if (counts.replicatingCount > 0) return { tone: 'working', words: 'Replicating' };
+  return counts.enabledCount > 0 ? { tone: 'good', words: 'All well' } : { tone: 'none', words: 'Nothing Enabled' };
 }
 
 const silentAfterMs = 60_000;
@@ -136,13 +146,6 @@ export function agentCell(page: Page, host: HostView | undefined): TemplateResul
   return mutedWords(`${agent} · heard ${heard}`);
 }
 
-/** What a phone's second line says at its end: what is wrong, or how old the newest point is. */
-export function shortHealth(machine: MachineView): Exclude<Urgency, 'none'> | undefined {
-  const urgency = urgencyOf(machine);
-  return urgency === 'none' ? undefined : urgency;
-}
-
-function mutedWords(rawWords: string): TemplateResult {
-  const words = safeText(rawWords);
-  return html`<span class="muted cell-words" title=${words}>${words}</span>`;
+function mutedWords(rawWords: string, more = rawWords): TemplateResult {
+  return html`<span class="muted cell-words" title=${safeText(more)}>${safeText(rawWords)}</span>`;
 }

@@ -1,45 +1,34 @@
 import { html, noChange, nothing, type TemplateResult } from 'lit-html';
 import { Directive, directive, type ElementPart } from 'lit-html/directive.js';
-import { admit, type MachineAction } from '../../../domain/protected-machine.ts';
+import type { MachineAction } from '../../../domain/protected-machine.ts';
 import type { MachineView } from '../../../protocol/control-api.ts';
+import { formatCommand, quoteWord } from '../../format-command.ts';
+import { safeText } from '../../terminal/safe-text.ts';
 import { machineKey } from '../site-changes.ts';
 import { openAction } from './action-sheet.ts';
+import { cleanupLine, drillLine, enableLine, plannedLine, whyNot } from './machine-actions.ts';
 import { isDrillOpen } from './overview-rows.ts';
 import type { Page } from './page.ts';
 
 type Item = { readonly action: MachineAction; readonly label: string; readonly line: string };
 
 /** What can be asked of a machine from its row. Each opens the sheet that shows the line and what it would do. */
-function itemsOf(machine: MachineView): readonly Item[] {
-  const { name, replication } = machine;
-  const isPaused = replication.kind === 'paused';
-  const enable: readonly Item[] = [{ action: 'enable', label: 'Enable', line: `enable ${name} --policy default` }];
-  const rest: readonly Item[] = [
+function itemsOf(machine: MachineView, machines: readonly MachineView[]): readonly Item[] {
+  const { name, replication, protection } = machine;
+  if (protection.kind === 'not-protected') {
+    return [{ action: 'enable', label: 'Enable', line: enableLine(machine, machines) }];
+  }
+  const word = quoteWord(name);
+  return [
     isDrillOpen(machine)
-      ? { action: 'cleanup', label: 'Clean up the test failover', line: `cleanup ${name}` }
-      : { action: 'test-failover', label: 'Test failover', line: `failover ${name} --test` },
-    { action: 'planned-failover', label: 'Planned failover…', line: `failover ${name} --planned` },
-    { action: 'bookmark', label: 'Bookmark…', line: `bookmark ${name}` },
-    isPaused
-      ? { action: 'resume', label: 'Resume', line: `resume ${name}` }
-      : { action: 'pause', label: 'Pause…', line: `pause ${name}` },
+      ? { action: 'cleanup', label: 'Clean up the test failover', line: cleanupLine(name) }
+      : { action: 'test-failover', label: 'Test failover', line: drillLine(name, 'latest') },
+    { action: 'planned-failover', label: 'Planned failover…', line: plannedLine(name) },
+    { action: 'bookmark', label: 'Bookmark…', line: `bookmark ${word}` },
+    replication.kind === 'paused'
+      ? { action: 'resume', label: 'Resume', line: formatCommand({ verb: 'resume', machine: word }) }
+      : { action: 'pause', label: 'Pause…', line: `pause ${word}` },
   ];
-  return machine.protection.kind === 'not-protected' ? enable : rest;
-}
-
-/** Why the action is not possible now, in the words of the one table that the engine uses too; undefined when it is. */
-function whyNot(machine: MachineView, action: MachineAction): string | undefined {
-  if (action === 'enable' && machine.unsupported !== null) return machine.unsupported;
-  const { name, protection, replication, drill } = machine;
-  const openDrill = { kind: 'open', pointTakenAtMs: drill?.point.takenAtMs ?? 0 } as const;
-  const facts = {
-    name,
-    protection,
-    replication,
-    drill: isDrillOpen(machine) ? openDrill : ({ kind: 'none' } as const),
-  };
-  const admission = admit(action, facts);
-  return admission.kind === 'refused' ? admission.message : undefined;
 }
 
 /** The one menu of the overview; it stands once in the page and opens beside the button of its row. */
@@ -54,22 +43,22 @@ export function machineMenu(page: Page, machine: MachineView | undefined): Templ
     class="card menu"
     popover
     role="menu"
-    aria-label=${machine === undefined ? 'Actions' : `Actions on ${machine.name}`}
+    aria-label=${machine === undefined ? 'Actions' : `Actions on ${safeText(machine.name)}`}
     @beforetoggle=${closes}
     @keydown=${walk}
     ${opened(anchor)}
-  >${machine === undefined ? nothing : itemsOf(machine).map((item) => itemView(page, machine, item))}</div>`;
+  >${machine === undefined ? nothing : itemsOf(machine, page.state.site?.machines ?? []).map((item) => itemView(page, machine, item))}</div>`;
 }
 
 function itemView(page: Page, machine: MachineView, { action, label, line }: Item): TemplateResult {
-  const reason = whyNot(machine, action);
+  const reason = whyNot(action, machine, page.state.me);
   const chosen = (event: Event) => {
     if (reason !== undefined) return;
     closeMenu(event);
     openAction(page, line);
   };
   return html`<button class="menu-item" type="button" role="menuitem" tabindex="-1" aria-disabled=${reason === undefined ? 'false' : 'true'} @click=${chosen}>
-    <span>${label}</span>${reason === undefined ? html`<code class="muted">${line}</code>` : html`<span class="muted">${reason}</span>`}
+    <span>${label}</span>${reason === undefined ? html`<code class="muted">${safeText(line)}</code>` : html`<span class="muted">${reason}</span>`}
   </button>`;
 }
 
@@ -109,7 +98,9 @@ class Opened extends Directive {
   }
 
   override update({ element }: ElementPart, [key]: [string | undefined]): unknown {
-    if (!(element instanceof HTMLElement) || key === this.shownKey) return noChange;
+    if (!(element instanceof HTMLElement)) return noChange;
+    // The browser may have closed it, and it was asked for again before anything was drawn.
+    if (key === this.shownKey && (key === undefined || element.matches(':popover-open'))) return noChange;
     this.shownKey = key;
     // After this drawing: only then its items, and the button that it belongs to, are there.
     queueMicrotask(() => {
@@ -134,4 +125,19 @@ function openBeside(menu: HTMLElement, key: string): void {
   }
   if (!menu.matches(':popover-open')) menu.showPopover();
   menu.querySelector<HTMLElement>('[role="menuitem"]')?.focus();
+}
+
+let pressedWhileOpen: string | undefined;
+
+/** The browser closes the menu when its own button is pressed, before the click comes: that click must not open it again. */
+export function menuButtonPressed(page: Page, key: string): void {
+  pressedWhileOpen = page.state.overview.menuFor === key ? key : undefined;
+}
+
+/** A click, or Enter, on the button of a row: opens its menu, or closes it. */
+export function menuButtonClicked(page: Page, key: string, { detail }: MouseEvent): void {
+  // A key presses without a pointer.
+  const wasOpen = detail > 0 && pressedWhileOpen === key;
+  pressedWhileOpen = undefined;
+  page.dispatch({ kind: 'overview-menu', machine: wasOpen ? undefined : key });
 }

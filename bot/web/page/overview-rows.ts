@@ -10,6 +10,7 @@ export type RollUp = {
   readonly count: number;
   readonly enabledCount: number;
   readonly replicatingCount: number;
+  readonly movedCount: number;
   readonly needyCount: number;
   readonly lagMs: number;
 };
@@ -196,6 +197,7 @@ function rollUpOf(machines: readonly MachineView[]): RollUp {
     count: machines.length,
     enabledCount: count('protected'),
     replicatingCount: count('initial-replication'),
+    movedCount: count('failed-over'),
     needyCount: urgencies.filter((urgency) => urgency !== 'none').length,
     lagMs: machines.reduce((worst, machine) => Math.max(worst, machine.lagMs ?? -1), -1),
   };

@@ -6,19 +6,20 @@ import { relativeTime } from '../../conversation/time-words.ts';
 import { safeText } from '../../terminal/safe-text.ts';
 import { openAction } from './action-sheet.ts';
 import { icon } from './icons.ts';
+import { cleanupLine, whyNot } from './machine-actions.ts';
 import {
   agentCell,
   copyStateCell,
   drillCell,
   healthCell,
-  healthWord,
   lagCell,
   pointCell,
   protectionCell,
   rollUpCell,
-  shortHealth,
+  troubleOf,
 } from './overview-cells.ts';
 import { doDeed, keyDeed, openDeed } from './overview-keys.ts';
+import { menuButtonClicked, menuButtonPressed } from './overview-menu.ts';
 import type { Row, Tree } from './overview-rows.ts';
 import { rowHeightsPx } from './overview-window.ts';
 import type { Page } from './page.ts';
@@ -110,23 +111,22 @@ function cellsView(page: Page, row: Row, isFocused: boolean): TemplateResult {
 function groupCells(page: Page, row: RowOf<'site' | 'host'>, agent: TemplateResult | typeof nothing): TemplateResult {
   return html`<span role="rowheader" class="cell-name"
       ><span class="twist ${row.isOpen ? 'twist-open' : ''} ${row.rollUp.count === 0 ? 'twist-none' : ''}">${icon('chevron')}</span
-      >${icon(row.kind)}<strong class="name">${row.name}</strong></span
+      >${icon(row.kind)}<strong class="name">${safeText(row.name)}</strong></span
     ><span role="gridcell" class="cell-roll-up">${rollUpCell(page, row.rollUp)}</span>${agent}`;
 }
 
 function machineCells(page: Page, { machine, key }: RowOf<'machine'>, isFocused: boolean): TemplateResult {
-  const health = shortHealth(machine);
+  const trouble = troubleOf(machine);
   const point = machine.newestPoint === null ? '' : relativeTime(machine.newestPoint.takenAtMs, page.nowMs);
-  const urgent = health === undefined ? undefined : healthWord(health);
   return html`<span role="rowheader" class="cell-name">
-      <a class="name" href="/machines/${encodeURIComponent(machine.name)}" tabindex="-1">${machine.name}</a>${tagsView(machine.tags)}
+      <a class="name" href="/machines/${encodeURIComponent(machine.name)}" tabindex="-1">${safeText(machine.name)}</a>${tagsView(machine.tags)}
     </span>
     <span role="gridcell" class="cell-state">${protectionCell(page, machine)}</span>
     <span role="gridcell" class="cell-health">${healthCell(page, machine)}</span>
     <span role="gridcell" class="cell-lag">${lagCell(page, machine)}</span>
     <span role="gridcell" class="cell-point">
       <span class="only-wide">${pointCell(page, machine)}</span>
-      <span class="only-cards" aria-hidden="true">${urgent === undefined ? html`<span class="muted">${point}</span>` : chip(page, urgent.tone, urgent.word)}</span>
+      <span class="only-cards" aria-hidden="true">${trouble === undefined ? html`<span class="muted">${point}</span>` : chip(page, trouble.tone, trouble.word)}</span>
     </span>
     <span role="gridcell" class="cell-drill">${drillCell(page, machine)}</span>
     <span role="gridcell" class="cell-actions">
@@ -136,17 +136,16 @@ function machineCells(page: Page, { machine, key }: RowOf<'machine'>, isFocused:
         tabindex=${isFocused ? '0' : '-1'}
         aria-haspopup="menu"
         aria-expanded=${page.state.overview.menuFor === key ? 'true' : 'false'}
-        aria-label="Actions on ${machine.name}"
-        @click=${() => page.dispatch({ kind: 'overview-menu', machine: key })}
+        aria-label="Actions on ${safeText(machine.name)}"
+        @pointerdown=${() => menuButtonPressed(page, key)}
+        @click=${(event: MouseEvent) => menuButtonClicked(page, key, event)}
       >${icon('more')}</button>
     </span>`;
 }
 
-/** Words that are longer than their column, of a machine without a lag and without trouble: they may take the columns beside it. Source: A6 */
-function hasLongState(machine: MachineView): boolean {
-  const { protection, replication } = machine;
-  const isLong = protection.kind === 'initial-replication' || protection.kind === 'failed-over';
-  return isLong && shortHealth(machine) === undefined && replication.kind === 'running';
+/** Words that are longer than their column, of a machine without a lag: they take the columns beside it, and its health those of lag and point. Source: A6 */
+function hasLongState({ protection }: MachineView): boolean {
+  return protection.kind === 'initial-replication' || protection.kind === 'failed-over';
 }
 
 const shownTagCount = 2;
@@ -163,14 +162,16 @@ function tagsView(rawTags: readonly string[]): TemplateResult | typeof nothing {
 /** The machine at the recovery site, under its source. Source: A12 */
 function copyCells(page: Page, { machine, copy }: RowOf<'copy'>, isFocused: boolean): TemplateResult {
   const isDrill = copy.why === 'drill';
-  const cleanUp = () => openAction(page, `cleanup ${machine.name}`);
-  return html`<span role="rowheader" class="cell-name">${icon('copy')}<span class="name">${copy.vmName}</span></span
-    ><span role="gridcell" class="cell-copy-host"><span class="muted cell-words">host: ${copy.host}</span></span
+  const reason = whyNot('cleanup', machine, page.state.me);
+  const cleanUp = () => reason === undefined && openAction(page, cleanupLine(machine.name));
+  return html`<span role="rowheader" class="cell-name">${icon('copy')}<span class="name">${safeText(copy.vmName)}</span></span
+    ><span role="gridcell" class="cell-copy-host"><span class="muted cell-words">host: ${safeText(copy.host)}</span></span
     ><span role="gridcell" class="cell-copy-state">${copyStateCell(page, machine)}</span
     ><span role="gridcell" class="cell-copy-actions"
       >${
         isDrill
-          ? html`<button class="button row-clean-up" type="button" tabindex=${isFocused ? '0' : '-1'} aria-label="Clean up ${copy.vmName}" @click=${cleanUp}>
+          ? html`<button class="button row-clean-up" type="button" tabindex=${isFocused ? '0' : '-1'} aria-label="Clean up ${safeText(copy.vmName)}"
+            aria-disabled=${reason === undefined ? 'false' : 'true'} aria-description=${reason ?? nothing} title=${reason ?? nothing} @click=${cleanUp}>
             Clean up
           </button>`
           : nothing

@@ -11,10 +11,13 @@ const stepCount = 6;
 /** Where the list stands in the document, in pixels. */
 export type ListPlace = { readonly top: number; readonly width: number; readonly screenHeight: number };
 
+/** What the columns need in css/overview.css: in a narrower list the last ones would be cut off. */
+const narrowestPx = { wide: 1090, compact: 748 };
+
 /** The layout for a width of the list itself. */
 export function layoutFor(widthPx: number): RowLayout {
-  if (widthPx >= 1060) return 'wide';
-  return widthPx >= 640 ? 'compact' : 'cards';
+  if (widthPx >= narrowestPx.wide) return 'wide';
+  return widthPx >= narrowestPx.compact ? 'compact' : 'cards';
 }
 
 /** The rows to draw: those in view and a few beyond. First inclusive, last exclusive. */

@@ -57,13 +57,20 @@ function foundItems(typed: string, text: string, machineNames: readonly string[]
   const exact =
     machines.find((name) => name.toLowerCase() === lower) ?? (machines.length === 1 ? machines[0] : undefined);
   return [
-    ...lineItems(text),
-    ...wordItems(typed, machineNames),
+    ...goingOn(typed, text, machineNames),
     ...machines.slice(0, machineCountMax).map(machineItem),
     ...(exact === undefined ? [] : actionItems(exact)),
     ...pages.filter(([name]) => name.toLowerCase().includes(lower)).map(pageItem),
     ...runnableVerbs.filter((verb) => verb.startsWith(lower) && verb !== lower).map(verbItem),
   ];
+}
+
+/** The line as it stands and its next words; while its last word is only begun, what that may become stands first, and Enter takes it. */
+function goingOn(typed: string, text: string, machineNames: readonly string[]): PaletteItem[] {
+  const { isBegun, isFlag, items } = wordItems(typed, machineNames);
+  if (!isBegun) return [...lineItems(text), ...items];
+  // A flag that is half typed is no line to run; a name may be one that the page does not know.
+  return isFlag ? items : [...items, ...lineItems(text)];
 }
 
 /** Those that begin with it first. */
@@ -89,18 +96,29 @@ function lineItems(text: string): PaletteItem[] {
   ];
 }
 
-/** The next word of a line that has begun. */
-function wordItems(typed: string, machineNames: readonly string[]): PaletteItem[] {
+type Words = {
+  /** The last word is the beginning of others, and none itself. */
+  readonly isBegun: boolean;
+  readonly isFlag: boolean;
+  readonly items: PaletteItem[];
+};
+
+/** What the last word of a line may become, or its next word. */
+function wordItems(typed: string, machineNames: readonly string[]): Words {
   const bare = typed.replace(/^\s*\/?dr\s+/i, '').trimStart();
-  if (!bare.includes(' ')) return [];
+  if (!bare.includes(' ')) return { isBegun: false, isFlag: false, items: [] };
   const [candidates, replaced] = completeLine(bare, machineNames);
-  return candidates
-    .filter((candidate) => candidate.trimEnd() !== replaced)
+  const words = candidates.map((candidate) => candidate.trimEnd());
+  const isWhole = words.some((word) => word.toLowerCase() === replaced.toLowerCase());
+  const items = words
+    .filter((word) => word !== replaced)
     .slice(0, machineCountMax)
-    .map((candidate) => {
-      const text = `${bare.slice(0, bare.length - replaced.length)}${candidate}`;
-      return { label: text.trimEnd(), hint: 'goes on', deed: { kind: 'write', text } as const };
+    .map((word): PaletteItem => {
+      const text = `${bare.slice(0, bare.length - replaced.length)}${word}`;
+      return { label: text, hint: 'goes on', deed: { kind: 'write', text: `${text} ` } };
     });
+  const isBegun = replaced !== '' && !isWhole && items.length > 0;
+  return { isBegun, isFlag: replaced.startsWith('-'), items };
 }
 
 function actionItems(name: string): PaletteItem[] {

@@ -42,7 +42,7 @@ function pointTitle(page: Page, point: PointView): TemplateResult {
 type Picked = { readonly point: PointView; readonly machine: MachineView; readonly runs: readonly RunView[] };
 
 function pointBody(page: Page, { point, machine, runs }: Picked): TemplateResult {
-  const whyNot = point.state === 'available' ? whyNoDrill(machine) : whyNotUsable(point);
+  const whyNot = point.state === 'available' ? whyNoDrill(machine, page.state.me) : whyNotUsable(point);
   const line = drillLine(machine.name, point.id);
   return html`
     <dl class="facts">

@@ -4,8 +4,10 @@ import type { ReportView } from '../../../protocol/console-api.ts';
 import { countWords } from '../../conversation/machine-cards.ts';
 import type { Problem } from '../wire.ts';
 import { textOf } from './card-text.ts';
+import { endsByItself } from './detail-due.ts';
 import type { Page } from './page.ts';
 import { reportChoice } from './report-choice.ts';
+import { reportRequests } from './report-request.ts';
 import { reportRun } from './report-run.ts';
 import { dateTime, lengthWords } from './report-words.ts';
 
@@ -29,8 +31,15 @@ function content(page: Page, report: Page['state']['report']): TemplateResult {
   }
 }
 
-function failed({ message, nextStep }: Problem): TemplateResult {
-  return html`<div class="report-failed" role="alert"><p>${textOf(message)}</p>${nextStep === null ? nothing : html`<p>${textOf(nextStep)}</p>`}</div>`;
+function failed(problem: Problem): TemplateResult {
+  const { message, nextStep } = problem;
+  return html`
+    <div class="report-failed" role="alert">
+      <p>${textOf(message)}</p>
+      ${nextStep === null ? nothing : html`<p>${textOf(nextStep)}</p>`}
+      ${endsByItself(problem) ? html`<p>The report is asked for again by itself when the engine answers.</p>` : nothing}
+    </div>
+  `;
 }
 
 function sheet(page: Page, report: ReportView): TemplateResult {
@@ -53,28 +62,42 @@ function sheet(page: Page, report: ReportView): TemplateResult {
           (entry) => reportRun(page, entry, { nowMs: report.madeAtMs, isManyPictures: runs.length > 100 }),
         )}
       </section>
-      ${auditProof(report)}
+      ${reportRequests(report)} ${auditProof(report)}
     </article>
   `;
 }
 
 // ── the figures ────────────────────────────────────────────────────────────────────────────────────────────
 function summary({ summary: figures, machineName }: ReportView): TemplateResult {
-  const { drillCount, verifiedDrillCount, failoverCount, failedRunCount, machineCount } = figures;
+  const { drillCount, verifiedDrillCount, failedRunCount, machineCount } = figures;
   const isAllVerified = drillCount > 0 && verifiedDrillCount === drillCount;
   return html`
     <dl class="report-figures" aria-label="Summary">
       ${machineName === null ? figure('Machines', String(machineCount), '') : nothing}
       ${figure('Drills', String(drillCount), drillCount === 0 ? 'none in the period' : `${verifiedDrillCount} verified`, isAllVerified ? 'good' : 'warning')}
-      ${figure('Failovers', String(failoverCount), failoverCount === 0 ? 'none in the period' : 'planned')}
+      ${failoverFigure(figures)}
       ${figure('Failed runs', String(failedRunCount), '', failedRunCount === 0 ? undefined : 'bad')}
-      ${figure('Data loss (RPO)', measured(figures.rpoMs, 'medianMs'), worst(figures.rpoMs))}
+      ${figure('Data loss (RPO)', measured(figures.rpoMs, 'medianMs'), `${worst(figures.rpoMs)}${chosenWords(figures)}`)}
       ${figure('Recovery (RTO)', measured(figures.rtoMs, 'medianMs'), worst(figures.rtoMs))}
     </dl>
   `;
 }
 
-type Measured = ReportView['summary']['rpoMs'];
+type Figures = ReportView['summary'];
+type Measured = Figures['rpoMs'];
+
+/** A break-glass that nobody has reviewed is said before all else. */
+function failoverFigure({ failoverCount, breakGlassCount, unreviewedBreakGlassCount }: Figures): TemplateResult {
+  if (failoverCount === 0) return figure('Failovers', '0', 'none in the period');
+  if (breakGlassCount === 0) return figure('Failovers', String(failoverCount), 'planned');
+  const review = unreviewedBreakGlassCount === 0 ? 'reviewed' : `${unreviewedBreakGlassCount} not reviewed`;
+  const tone = unreviewedBreakGlassCount === 0 ? 'warning' : 'bad';
+  return figure('Failovers', String(failoverCount), `${breakGlassCount} by break-glass, ${review}`, tone);
+}
+
+function chosenWords({ chosenPointDrillCount: count }: Figures): string {
+  return count === 0 ? '' : `; not counted: ${countWords(count, 'drill')} from a chosen point`;
+}
 
 function measured(times: Measured, which: 'medianMs'): string {
   return times === null ? '–' : lengthWords(times[which]);

@@ -1,11 +1,11 @@
 import { html, nothing, type TemplateResult } from 'lit-html';
-import type { ApprovalView } from '../../../protocol/chat-api.ts';
 import type { ReportView } from '../../../protocol/console-api.ts';
 import type { RunView } from '../../../protocol/control-api.ts';
-import { runName } from '../../conversation/run-words.ts';
+import { drillLossWords, runName } from '../../conversation/run-words.ts';
 import { textOf } from './card-text.ts';
 import { icon } from './icons.ts';
 import type { Page } from './page.ts';
+import { approvalFacts } from './report-approval.ts';
 import { dateTime, lengthWords } from './report-words.ts';
 import { stepTable } from './run-body.ts';
 
@@ -14,7 +14,7 @@ type Result = NonNullable<RunView['result']>;
 
 /** One drill or failover in the report: who, when, from what, and what was measured. */
 export function reportRun(page: Page, entry: Entry, how: { nowMs: number; isManyPictures: boolean }): TemplateResult {
-  const { run, approval, hasPicture } = entry;
+  const { run, target, approval, hasPicture } = entry;
   const { result } = run;
   const outcome = outcomeOf(run);
   return html`
@@ -27,9 +27,10 @@ export function reportRun(page: Page, entry: Entry, how: { nowMs: number; isMany
         <dl class="facts">
           <div><dt>Asked for by</dt><dd>${run.requestedBy}</dd></div>
           <div><dt>When</dt><dd>${dateTime(run.startedAtMs)}${tookWords(run)}</dd></div>
+          ${target === null ? nothing : html`<div><dt>Target host</dt><dd>${textOf(target)}</dd></div>`}
           ${result === null ? nothing : resultFacts(result)}
           ${run.failure === null ? nothing : html`<div><dt>Why it failed</dt><dd>${textOf(run.failure)}</dd></div>`}
-          ${approval === null ? nothing : approvalFacts(approval)}
+          ${approval === null ? nothing : approvalFacts(approval, 'Approval')} ${cleanupFact(entry)}
           <div><dt>Run</dt><dd class="mono">${run.id}</dd></div>
         </dl>
         ${hasPicture && result !== null ? picture(page, run, result, how.isManyPictures) : nothing}
@@ -57,9 +58,10 @@ function resultFacts(result: Result): TemplateResult {
   const { failover, point } = result;
   const rpo =
     failover === undefined
-      ? `${lengthWords(result.pointAgeMs)}, if it had been real`
+      ? drillLossWords(result, lengthWords(result.pointAgeMs))
       : `${lossWords(failover.rpoMs)}, measured`;
-  const rto = lengthWords(failover === undefined ? result.secondsToGuestUp * 1000 : failover.rtoMs);
+  const upMs = failover === undefined ? result.secondsToGuestUp * 1000 : failover.rtoMs;
+  const rto = result.verified ? lengthWords(upMs) : `not measured: given up after ${lengthWords(upMs)}`;
   return html`
     <div><dt>Recovery point</dt><dd><span class="mono">${point.id}</span>, ${point.kind}, taken ${dateTime(point.takenAtMs)}</dd></div>
     <div><dt>Data loss (RPO)</dt><dd>${rpo}</dd></div>
@@ -69,29 +71,19 @@ function resultFacts(result: Result): TemplateResult {
   `;
 }
 
-function lossWords(ms: number): string {
-  return ms === 0 ? 'none' : lengthWords(ms);
-}
-
-function approvalFacts(approval: ApprovalView): TemplateResult {
-  const { requestedBy, requestedVia, requestedAtMs, reason, votes, isBreakGlass, review } = approval;
+/** How a drill was ended. */
+function cleanupFact({ run, cleanup }: Entry): TemplateResult | typeof nothing {
+  if (run.kind !== 'test-failover' || (cleanup === null && run.state !== 'succeeded')) return nothing;
+  if (cleanup === null) return html`<div><dt>Cleaned up</dt><dd>not when this report was made</dd></div>`;
+  const { requestedBy, startedAtMs, note, state } = cleanup;
+  const end = { active: ', still at work', succeeded: '', failed: ', FAILED' }[state];
   return html`
-    <div><dt>Approval</dt><dd><span class="mono">${approval.id}</span>: ${requestedBy} asked by ${requestedVia} on ${dateTime(requestedAtMs)}: “${textOf(reason)}”</dd></div>
-    ${votes.map((vote) => html`<div><dt>${vote.decision === 'approve' ? 'Approved by' : 'Rejected by'}</dt><dd>${voteWords(vote)}</dd></div>`)}
-    ${isBreakGlass ? html`<div><dt>Break-glass</dt><dd>without an approver${reviewWords(review)}</dd></div>` : nothing}
+    <div><dt>Cleaned up</dt><dd>by ${requestedBy} on ${dateTime(startedAtMs)}${end}${note === '' ? nothing : html`: “${textOf(note)}”`}</dd></div>
   `;
 }
 
-function voteWords(vote: ApprovalView['votes'][number]): TemplateResult {
-  const stepUp = vote.stepUp === 'totp' ? 'with a six-digit code' : 'without a second factor';
-  const said = vote.reason === '' ? nothing : html`: “${textOf(vote.reason)}”`;
-  return html`${vote.person}, by ${vote.via}, ${stepUp}, on ${dateTime(vote.atMs)}${said}`;
-}
-
-function reviewWords(review: ApprovalView['review']): string {
-  if (review === null) return '';
-  if (review.reviewedBy === null) return `; to be reviewed by ${dateTime(review.dueAtMs)}`;
-  return `; reviewed by ${review.reviewedBy}: ${review.note ?? ''}`;
+function lossWords(ms: number): string {
+  return ms === 0 ? 'none' : lengthWords(ms);
 }
 
 function picture(page: Page, run: RunView, result: Result, isMany: boolean): TemplateResult {

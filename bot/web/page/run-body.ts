@@ -1,7 +1,14 @@
 import { html, nothing, type TemplateResult } from 'lit-html';
 import type { RunView } from '../../../protocol/control-api.ts';
 import { pointWords } from '../../conversation/machine-words.ts';
-import { aftermathWords, type RunStep, runName, stepSign, stepTook } from '../../conversation/run-words.ts';
+import {
+  aftermathWords,
+  drillLossWords,
+  type RunStep,
+  runName,
+  stepSign,
+  stepTook,
+} from '../../conversation/run-words.ts';
 import { absoluteTime, age } from '../../conversation/time-words.ts';
 import { quoteWord } from '../../format-command.ts';
 import { openAction } from './action-sheet.ts';
@@ -131,7 +138,7 @@ function lossFacts(result: RunResult): TemplateResult {
   const up = age(result.secondsToGuestUp * 1000);
   if (failover === undefined) {
     return html`
-      <div><dt>Data loss</dt><dd>${age(result.pointAgeMs)}, if it had been a real failover</dd></div>
+      <div><dt>Data loss</dt><dd>${drillLossWords(result, age(result.pointAgeMs))}</dd></div>
       <div><dt>Guest up</dt><dd>after ${up}</dd></div>
     `;
   }

@@ -1,6 +1,7 @@
 import { html, nothing, type TemplateResult } from 'lit-html';
 import { textOf } from './card-text.ts';
 import { icon } from './icons.ts';
+import type { SignInState } from './model.ts';
 import type { Page } from './page.ts';
 import { ownPath } from './router.ts';
 
@@ -29,14 +30,42 @@ export async function signIn(page: Page, code: string, onSignedIn: (path: string
   const reply = await page.api.signIn(code.trim());
   const refusal = reply.kind === 'problem' ? { message: reply.message, nextStep: reply.nextStep } : undefined;
   page.dispatch({ kind: 'sign-in', signIn: { phase: 'asking', refusal } });
-  if (refusal !== undefined) return;
-  const wanted = new URLSearchParams(window.location.search).get('to');
-  onSignedIn(ownPath(wanted, window.location.origin));
+  if (refusal === undefined) onSignedIn(wantedPath());
+}
+
+function wantedPath(): string {
+  return ownPath(new URLSearchParams(window.location.search).get('to'), window.location.origin);
+}
+
+/** Somebody is signed in: nothing is done with the link unless they say so. */
+function questionPage(
+  page: Page,
+  { code, name }: NonNullable<SignInState['pending']>,
+  onCode: (code: string) => void,
+): TemplateResult {
+  const stay = () => {
+    page.dispatch({ kind: 'sign-in', signIn: { phase: 'asking', refusal: undefined } });
+    page.go(wantedPath());
+  };
+  return html`<main class="sign-in" id="content">
+    <section class="card sign-in-card">
+      <p class="brand">${icon('boat')}<span>Lifeboat</span></p>
+      <h1>Use this link?</h1>
+      <p role="alert">
+        ${name === undefined ? 'Somebody may be signed in in this browser.' : html`You are signed in as <strong>${textOf(name)}</strong>.`}
+        Use this link and sign in as its owner?
+      </p>
+      <p class="muted">Do so only when you asked for the link yourself: what you do then is done in its owner's name.</p>
+      <button type="button" class="button" @click=${stay}>${name === undefined ? 'Do not use it' : html`Stay ${textOf(name)}`}</button>
+      <button type="button" class="button button-quiet" @click=${() => onCode(code)}>Use the link</button>
+    </section>
+  </main>`;
 }
 
 /** Without a session there is only this. */
 export function signInPage(page: Page, onCode: (code: string) => void): TemplateResult {
-  const { phase, refusal } = page.state.signIn;
+  const { phase, refusal, pending } = page.state.signIn;
+  if (pending !== undefined) return questionPage(page, pending, onCode);
   const isBusy = phase === 'busy';
   const sent = (event: SubmitEvent) => {
     event.preventDefault();

@@ -33,11 +33,11 @@ export function stateChip(page: Page, machine: MachineView): TemplateResult {
 
 /** The tone of its protection and health together: green says that somebody has looked and all is well. */
 export function protectionTone(machine: MachineView): Tone {
-  const { protection, replication } = machine;
+  const { protection } = machine;
   if (protection.kind === 'not-protected') return 'none';
+  if (isPaused(machine)) return 'paused';
   const urgency = urgencyOf(machine);
   if (urgency !== 'none') return urgencyTone(urgency);
-  if (replication.kind === 'paused') return 'paused';
   switch (protection.kind) {
     case 'initial-replication':
       return 'working';
@@ -48,6 +48,15 @@ export function protectionTone(machine: MachineView): Tone {
     default:
       return assertNever(protection);
   }
+}
+
+/** A pause that explains all that is to be said of it: of a machine whose agent is silent nothing is known, paused or not. */
+export function isPaused(machine: MachineView): boolean {
+  const { protection, replication } = machine;
+  const urgency = urgencyOf(machine);
+  return (
+    protection.kind !== 'failed-over' && replication.kind === 'paused' && (urgency === 'warning' || urgency === 'none')
+  );
 }
 
 export function urgencyTone(urgency: Urgency): Tone {

@@ -17,12 +17,17 @@ export function reduceSurfaces(state: TalkState, event: SurfaceEvent): TalkState
       return { ...state, pane: event.pane };
     case 'talk-sheet-opened': {
       const none = { kind: 'none' } as const;
-      return { ...state, sheet: { number: event.number, line: event.line, answers: {}, dryRun: none, run: none } };
+      const sheet = { number: event.number, line: event.line, answers: {}, dryRun: none, run: none, refusal: none };
+      return { ...state, sheet };
     }
     case 'talk-sheet-filled': {
       const { sheet } = state;
       if (sheet === undefined) return state;
       return { ...state, sheet: { ...sheet, answers: { ...sheet.answers, [event.field]: event.value } } };
+    }
+    case 'talk-sheet-back': {
+      const { sheet } = state;
+      return sheet === undefined ? state : { ...state, sheet: { ...sheet, run: { kind: 'none' } } };
     }
     case 'talk-sheet-closed':
       return { ...state, sheet: undefined };

@@ -11,12 +11,17 @@ export type Place =
   /** Beside a thing on a page, e.g. `alert:alr_…`. */
   | { readonly kind: 'aside'; readonly name: string };
 
-/** One thing in the chat. `topic`: a card that is replaced as what it shows changes. */
+/** One thing in the chat, and when it was said. `topic`: a card that is replaced as what it shows changes. */
 export type TalkEntry = { readonly number: number } & (
   | { readonly kind: 'mine'; readonly line: string; readonly atMs: number }
-  | { readonly kind: 'cards'; readonly cards: readonly Card[]; readonly files: LineReply['files'] }
+  | {
+      readonly kind: 'cards';
+      readonly cards: readonly Card[];
+      readonly files: LineReply['files'];
+      readonly atMs: number;
+    }
   | { readonly kind: 'topic'; readonly topic: string }
-  | { readonly kind: 'problem'; readonly problem: Problem }
+  | { readonly kind: 'problem'; readonly problem: Problem; readonly atMs: number }
 );
 
 /** What is known of a topic, e.g. `run:run_…`. `seen` is what the live site said of it when its card was asked for. */
@@ -26,6 +31,8 @@ export type Topic = {
   readonly isBusy: boolean;
   readonly seen: string | undefined;
   readonly askedAtMs: number;
+  /** When the card was as it is shown. */
+  readonly shownAtMs: number;
   readonly problem?: Problem;
 };
 
@@ -43,6 +50,8 @@ export type Sheet = {
   readonly answers: Readonly<Record<string, string>>;
   readonly dryRun: Answer;
   readonly run: Answer;
+  /** Why the line was not taken; the fields stay, to be corrected. */
+  readonly refusal: Answer;
 };
 
 /** A form of the conversation. What is typed into it stays in the browser's own fields and never comes in here. */
@@ -100,6 +109,7 @@ export type TalkEvent =
       readonly number: number;
       readonly place: Place;
       readonly answer: LineReply | Problem;
+      readonly atMs: number;
     }
   | { readonly kind: 'talk-topic-followed'; readonly topic: string }
   /** One topic led to another: a request to its run. */
@@ -123,6 +133,8 @@ export type SurfaceEvent =
   | { readonly kind: 'talk-pane'; readonly pane: TalkState['pane'] }
   | { readonly kind: 'talk-sheet-opened'; readonly number: number; readonly line: string }
   | { readonly kind: 'talk-sheet-filled'; readonly field: string; readonly value: string }
+  /** From what became of it back to its fields. */
+  | { readonly kind: 'talk-sheet-back' }
   | { readonly kind: 'talk-sheet-closed' }
   | { readonly kind: 'talk-form-closed' }
   | { readonly kind: 'talk-palette-opened' }
@@ -202,7 +214,10 @@ function sent(state: TalkState, { number, line: rawLine, place, atMs }: Sent): T
     case 'dry-run':
       return withSheet(busy, place.number, { dryRun: asked });
     case 'sheet':
-      return withSheet(logged(busy, { number, kind: 'mine', line, atMs }), place.number, { run: asked });
+      return withSheet(logged(busy, { number, kind: 'mine', line, atMs }), place.number, {
+        run: asked,
+        refusal: { kind: 'none' },
+      });
     case 'form':
       return withForm(logged(busy, { number, kind: 'mine', line, atMs }), place.number, {
         isBusy: true,
@@ -223,7 +238,7 @@ function answered(before: TalkState, event: Answered): TalkState {
   const state = { ...before, busy: before.busy.filter((one) => one.number !== number) };
   if (place.kind === 'dry-run') return withSheet(state, place.number, { dryRun: answerOf(answer) });
   const told = place.kind === 'form' ? formAnswered(state, place.number, answer) : placeAnswered(state, place, answer);
-  return opened(inLog(told, number, answer), number, answer);
+  return opened(inLog(told, event), number, answer);
 }
 
 /** Where the line was sent from shows its answer too. */
@@ -236,7 +251,15 @@ function placeAnswered(
   if (place.kind === 'aside') return withAside(state, place.name, isAsking ? { kind: 'none' } : answerOf(answer));
   if (place.kind === 'chat' || state.sheet?.number !== place.number) return state;
   // The server asks for more: its form takes the sheet's place.
-  return isAsking ? { ...state, sheet: undefined } : withSheet(state, place.number, { run: answerOf(answer) });
+  if (isAsking) return { ...state, sheet: undefined };
+  const told = answerOf(answer);
+  return withSheet(state, place.number, isToCorrect(answer) ? { run: { kind: 'none' }, refusal: told } : { run: told });
+}
+
+/** The line was not taken, so it can be corrected where it was written. After an outage nobody knows whether it was. */
+function isToCorrect(answer: LineReply | Problem): boolean {
+  if (answer.kind === 'problem') return answer.why !== 'outage' && answer.why !== 'signed-out';
+  return answer.topic === undefined && answer.cards.some((card) => card.tone !== 'bad' && isRefusal(card));
 }
 
 function formAnswered(state: TalkState, number: number, answer: LineReply | Problem): TalkState {
@@ -251,13 +274,13 @@ function isRefusal(card: Card): boolean {
   return card.tone === 'bad' || /nothing was done|may not do this|does not know you/i.test(card.title);
 }
 
-function inLog(state: TalkState, number: number, answer: LineReply | Problem): TalkState {
-  if (answer.kind === 'problem') return logged(state, { number, kind: 'problem', problem: answer });
+function inLog(state: TalkState, { number, answer, atMs }: Answered): TalkState {
+  if (answer.kind === 'problem') return logged(state, { number, kind: 'problem', problem: answer, atMs });
   // The form says the same as these cards.
   if (answer.form !== undefined) return state;
   const { cards, files, topic } = answer;
   const replied =
-    cards.length === 0 && files.length === 0 ? state : logged(state, { number, kind: 'cards', cards, files });
+    cards.length === 0 && files.length === 0 ? state : logged(state, { number, kind: 'cards', cards, files, atMs });
   if (topic === undefined) return replied;
   const isShown = state.entries.some((entry) => entry.kind === 'topic' && entry.topic === topic);
   return withTopics(isShown ? replied : logged(replied, { number, kind: 'topic', topic }), [topic]);
@@ -309,7 +332,7 @@ function led(state: TalkState, from: string, to: string): TalkState {
   return withTopics(isIn(from) && !isIn(to) ? logged(next, { number, kind: 'topic', topic: to }) : next, [to]);
 }
 
-const newTopic: Topic = { card: undefined, isFinal: false, isBusy: false, seen: undefined, askedAtMs: 0 };
+const newTopic: Topic = { card: undefined, isFinal: false, isBusy: false, seen: undefined, askedAtMs: 0, shownAtMs: 0 };
 
 function withTopics(state: TalkState, names: readonly string[]): TalkState {
   const added = names.filter((name) => !Object.hasOwn(state.topics, name)).map((name) => [name, newTopic]);
@@ -324,7 +347,9 @@ function withTopic(state: TalkState, name: string, change: (known: Topic) => Top
 /** An outage leaves the old card; what is not there, or not for this person, is asked for no more. */
 function shown(known: Topic, answer: CardAnswer | Problem): Topic {
   const { problem: _, ...rest } = known;
-  if (answer.kind === 'card') return { ...rest, isBusy: false, card: answer.card, isFinal: answer.isFinal };
+  if (answer.kind === 'card') {
+    return { ...rest, isBusy: false, card: answer.card, isFinal: answer.isFinal, shownAtMs: known.askedAtMs };
+  }
   const isOver = answer.why === 'not-found' || answer.why === 'refused' || answer.why === 'bad-request';
   return { ...rest, isBusy: false, isFinal: isOver, problem: answer };
 }
