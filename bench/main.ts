@@ -180,11 +180,14 @@ program
   });
 program
   .command('console')
-  .description('Looks at a large site as the web console does; exits with 1 when a look takes the engine too long.')
+  .description(
+    'Looks at a large site as the web console does, and with it in a browser; exits with 1 when that takes too long.',
+  )
   .option('--machines <count>', 'protected machines', Number, 1000)
   .option('--points <count>', 'recovery points of each', Number, 100)
   .option('--drills <count>', 'drills of each', Number, 10)
   .option('--looks <count>', 'how often it is looked', Number, 100)
+  .option('--loads <count>', 'how often the page is opened, each way', Number, 12)
   .action(async (options: ConsoleBenchOptions) => {
     process.exitCode = await runConsoleBench(options, { resultsFolder: join(benchFolder, 'results'), say });
   });

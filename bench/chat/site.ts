@@ -58,7 +58,7 @@ export async function openChatSite(deps: Deps): Promise<ChatSite> {
 
 async function open(layout: Layout, closers: Closers, { say, signal }: Deps): Promise<Omit<ChatSite, 'close'>> {
   const troubles: string[] = [];
-  const workspace = await startSlackWorkspace({ acknowledgeMsMax });
+  const workspace = await startSlackWorkspace({ acknowledgeMsMax, isLimitingRates: false });
   closers.push(workspace.close);
   await makeSmallImages(layout);
   const ports = { engine: await freePort(), processServer: await freePort() };

@@ -1,21 +1,11 @@
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
-import { loadavg, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { loadavg } from 'node:os';
 import { lookAtSite, type OverviewDeps, pointCounter } from '../../engine/api/overview-routes.ts';
-import { startLocalPostgres } from '../../engine/store/local-postgres.ts';
-import { openStore, type Store } from '../../engine/store/open.ts';
+import type { Store } from '../../engine/store/open.ts';
 import { overviewView } from '../../protocol/console-api.ts';
-import { describeMachine } from '../machine-description.ts';
-import type { MachineDescription } from '../results.ts';
-import { type SiteSize, seedSite } from './seed-site.ts';
 
 /** Milliseconds of the middle one, of the slowest but one in twenty, and of the slowest. */
 export type LookTimes = { readonly p50: number; readonly p95: number; readonly max: number };
 export type OverviewResults = {
-  readonly format: 'lifeboat-console-bench/1';
-  readonly startedAt: string;
-  readonly machine: MachineDescription;
-  readonly size: SiteSize;
   readonly lookCount: number;
   /** From the question to the answer as text: statements, views, check of the answer, JSON. */
   readonly wallMs: LookTimes;
@@ -28,36 +18,8 @@ export type OverviewResults = {
 /** The first looks compile what later ones only run. */
 const warmUpLooks = 20;
 
-/** Looks again and again at a site of that size, as the console's watcher does. */
-export async function measureOverview(
-  options: { readonly size: SiteSize; readonly lookCount: number },
-  say: (line: string) => void,
-): Promise<OverviewResults> {
-  const { size, lookCount } = options;
-  const startedAt = new Date().toISOString();
-  const machine = describeMachine();
-  const folder = await mkdtemp(join(tmpdir(), 'lifeboat-console-bench-'));
-  await chmod(folder, 0o755);
-  const server = await startLocalPostgres({ folder, log: () => undefined });
-  try {
-    const store = await openStore({ connectionString: server.connectionString });
-    try {
-      say(`${size.machineCount} machines with ${size.pointsPerMachine} points each`);
-      await seedSite(server.connectionString, size);
-      say(`${lookCount} looks`);
-      const looks = await takeLooks(store, lookCount);
-      const loadAverage = loadavg()[0] ?? 0;
-      return { format: 'lifeboat-console-bench/1', startedAt, machine, size, lookCount, ...looks, loadAverage };
-    } finally {
-      await store.close();
-    }
-  } finally {
-    await server.stop();
-    await rm(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
-  }
-}
-
-async function takeLooks(store: Store, lookCount: number) {
+/** Looks again and again at the site, as the console's watcher does. */
+export async function measureOverview(store: Store, lookCount: number): Promise<OverviewResults> {
   const deps: OverviewDeps = {
     store,
     heartbeatEveryMs: 5000,
@@ -76,10 +38,10 @@ async function takeLooks(store: Store, lookCount: number) {
     const { user, system } = process.cpuUsage(cpuBefore);
     cpuMs.push((user + system) / 1000);
   }
-  return { wallMs: timesOf(wallMs), cpuMs: timesOf(cpuMs), answerBytes };
+  return { lookCount, wallMs: timesOf(wallMs), cpuMs: timesOf(cpuMs), answerBytes, loadAverage: loadavg()[0] ?? 0 };
 }
 
-function timesOf(valuesMs: readonly number[]): LookTimes {
+export function timesOf(valuesMs: readonly number[]): LookTimes {
   const sorted = [...valuesMs].sort((a, b) => a - b);
   const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
   return { p50: at(0.5), p95: at(0.95), max: sorted.at(-1) ?? 0 };

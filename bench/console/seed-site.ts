@@ -24,6 +24,19 @@ export async function seedSite(connectionString: string, size: SiteSize): Promis
   }
 }
 
+/** Every host was heard of just now, and every machine's newest point is seconds old: time has passed since the site was made. */
+export async function freshenSite(connectionString: string, { pointsPerMachine }: SiteSize): Promise<void> {
+  const client = new Client({ connectionString });
+  await client.connect();
+  try {
+    await client.query('update agents set last_seen_at = now()');
+    const taken = "update recovery_points set taken_at = now() - interval '3 seconds' where number = $1";
+    await client.query(taken, [pointsPerMachine]);
+  } finally {
+    await client.end();
+  }
+}
+
 const padded = (prefix: string, number: string) => `'${prefix}_' || lpad((${number})::text, 10, '0')`;
 const hardware = `'{"memoryBytes": 4294967296, "cpuCount": 2, "firmware": "uefi"}'::jsonb`;
 const digest = `repeat('ab', 32)`;
