@@ -122,6 +122,7 @@ export type MachineCommand =
       readonly machine: string;
       readonly add: readonly string[];
       readonly remove: readonly string[];
+      readonly reason?: string;
     };
 
 export type DecisionCommand =
@@ -149,6 +150,7 @@ export type SetUpCommand =
       readonly channel: string | undefined;
       readonly severity: 'info' | 'warning' | 'critical';
       readonly host: string | undefined;
+      readonly site: string | undefined;
       readonly isOn: boolean;
     }
   /** Undefined: only say who is on call. */

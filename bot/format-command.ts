@@ -98,7 +98,8 @@ function machineWords(command: MachineCommand): string[] {
     }
     case 'tag': {
       const added = flag('add', command.add.join(',') || undefined);
-      return ['tag', command.machine, ...added, ...flag('remove', command.remove.join(',') || undefined)];
+      const removed = flag('remove', command.remove.join(',') || undefined);
+      return ['tag', command.machine, ...added, ...removed, ...flag('reason', command.reason || undefined)];
     }
     default:
       return failoverWords(command);
@@ -169,7 +170,8 @@ function setUpWords(command: Exclude<SetUpCommand, { verb: 'people' }>): string[
     case 'subscribe': {
       const channel = command.channel === undefined ? [] : [`<#${command.channel}>`];
       const severity = flag('severity', command.severity === 'info' ? undefined : command.severity);
-      return ['subscribe', ...channel, ...severity, ...flag('host', command.host), ...switchWord('off', !command.isOn)];
+      const scope = [...flag('host', command.host), ...flag('site', command.site)];
+      return ['subscribe', ...channel, ...severity, ...scope, ...switchWord('off', !command.isOn)];
     }
     case 'oncall':
       return ['oncall', ...(command.persons === undefined ? [] : ['set', ...command.persons.map(personWord)])];

@@ -72,7 +72,15 @@ function buildTag(machine: string, split: SplitWords): Interpreted {
   if (add.tags.length + remove.tags.length === 0) {
     return rejected(`Which tag? \`tag ${machine} --add <tag>\` or \`--remove <tag>\`; \`show ${machine}\` shows them.`);
   }
-  return command({ verb: 'tag', machine, add: add.tags, remove: remove.tags });
+  const reason = split.flags.get('reason');
+  const built = {
+    verb: 'tag',
+    machine,
+    add: add.tags,
+    remove: remove.tags,
+    ...(reason !== undefined && { reason }),
+  } as const;
+  return tooLong('reason', reason ?? '') ?? command(built);
 }
 
 function readTags(typed: string | undefined): { readonly kind: 'tags'; readonly tags: readonly string[] } | Rejection {

@@ -40,7 +40,11 @@ function buildSubscribe(split: SplitWords): Interpreted {
   if (severity === undefined) return rejected(`--severity is one of ${severities.join(', ')}.`);
   const host = split.flags.get('host');
   if (host !== undefined && !machineName.safeParse(host).success) return rejected('--host is the name of a host.');
-  return command({ verb: 'subscribe', channel: word?.reference?.id, severity, host, isOn: !split.flags.has('off') });
+  const site = split.flags.get('site')?.replace(/^site:/i, '');
+  if (site !== undefined && !machineName.safeParse(site).success) return rejected('--site is the name of a site.');
+  if (host !== undefined && site !== undefined) return rejected('One of them: --host or --site.');
+  const isOn = !split.flags.has('off');
+  return command({ verb: 'subscribe', channel: word?.reference?.id, severity, host, site, isOn });
 }
 
 function buildOnCall(split: SplitWords): Interpreted {

@@ -13,6 +13,8 @@ export type MachineWithHealth = {
   readonly newestPoint: PointBrief | undefined;
   /** Undefined while there is no available point: unknown is never zero. */
   readonly lagMs: number | undefined;
+  /** Its own, or those of its policy. */
+  readonly thresholds: AlertThresholds;
   readonly agent: AgentSilence | undefined;
   readonly health: ReplicationHealth;
 };
@@ -21,19 +23,15 @@ export type MachineWithHealth = {
 export async function machinesWithHealth(db: Database, heartbeatEveryMs: number): Promise<MachineWithHealth[]> {
   const machines = await listMachineBriefs(db);
   const newest = await newestAvailablePoints(db);
-  const thresholds = await ownThresholds(db);
+  const ownOnes = await ownThresholds(db);
   const agents = new Map((await agentSilences(db)).map((agent) => [agent.agentId, agent]));
   const nowMs = await databaseNowMs(db);
   return machines.map((machine) => {
     const newestPoint = newest.get(machine.id);
     const agent = machine.agentId === null ? undefined : agents.get(machine.agentId);
-    const own = thresholds.get(machine.id) ?? thresholdsOfPolicy(machine.policy);
-    return {
-      machine,
-      newestPoint,
-      agent,
-      ...healthFrom(machine, { newestPoint, agent, own, nowMs, heartbeatEveryMs }),
-    };
+    const thresholds = ownOnes.get(machine.id) ?? thresholdsOfPolicy(machine.policy);
+    const found = { newestPoint, agent, thresholds };
+    return { machine, ...found, ...healthFrom(machine, { ...found, nowMs, heartbeatEveryMs }) };
   });
 }
 
@@ -45,9 +43,10 @@ export async function machineWithHealth<Machine extends HealthMachine>(
 ) {
   const newestPoint = await newestAvailablePoint(db, machine.id);
   const agent = machine.agentId === null ? undefined : (await agentSilences(db, machine.agentId))[0];
-  const own = await thresholdsOf(db, machine);
+  const thresholds = await thresholdsOf(db, machine);
   const nowMs = await databaseNowMs(db);
-  return { machine, newestPoint, agent, ...healthFrom(machine, { newestPoint, agent, own, nowMs, heartbeatEveryMs }) };
+  const found = { newestPoint, agent, thresholds };
+  return { machine, ...found, ...healthFrom(machine, { ...found, nowMs, heartbeatEveryMs }) };
 }
 
 type HealthMachine = Pick<
@@ -57,20 +56,19 @@ type HealthMachine = Pick<
 
 function healthFrom(
   machine: HealthMachine,
-  found: Pick<MachineWithHealth, 'newestPoint' | 'agent'> & {
-    readonly own: AlertThresholds;
+  found: Pick<MachineWithHealth, 'newestPoint' | 'agent' | 'thresholds'> & {
     readonly nowMs: number;
     readonly heartbeatEveryMs: number;
   },
 ): Pick<MachineWithHealth, 'lagMs' | 'health'> {
-  const { newestPoint, agent, own, nowMs, heartbeatEveryMs } = found;
+  const { newestPoint, agent, thresholds, nowMs, heartbeatEveryMs } = found;
   const lag = lagMs(newestPoint === undefined ? [] : [newestPoint], nowMs);
   const health = replicationHealth({
     protection: machine.protection,
     replication: machine.replication,
     lagMs: lag,
-    rpoThresholdMs: own.warnMs,
-    criticalLagMs: own.criticalMs,
+    rpoThresholdMs: thresholds.warnMs,
+    criticalLagMs: thresholds.criticalMs,
     agentSilentMs: agent?.silentMs,
     heartbeatEveryMs,
     resyncRequired: machine.resyncRequired ?? undefined,

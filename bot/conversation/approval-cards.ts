@@ -16,7 +16,9 @@ export function operationWords(approval: ApprovalView): string {
     case 'raise-threshold':
       return `Later lag alerts for ${about}`;
     case 'change-approvers':
-      return `Role change of ${approval.subject?.person}: ${approval.subject?.change}`;
+      return approval.tagChange === undefined
+        ? `Role change of ${approval.subject?.person}: ${approval.subject?.change}`
+        : `Tags of ${about}: ${approval.tagChange}`;
     default:
       return assertNever(approval.operation);
   }

@@ -64,9 +64,7 @@ export function lagHistoryCard(
 
 function lagHead(machines: readonly MachineView[]): Pick<Card, 'title' | 'tone' | 'audience'> {
   const replicated = machines.filter((machine) => isReplicated(machine));
-  const over = replicated.filter(
-    (machine) => machine.policy !== null && (machine.lagMs ?? 0) > machine.policy.rpoThresholdMs,
-  );
+  const over = replicated.filter(({ lagMs, thresholds }) => thresholds !== null && (lagMs ?? 0) > thresholds.warnMs);
   const limits = over.length === 0 ? 'all within their limits' : `${over.length} over the limit`;
   return {
     title: replicated.length === 0 ? 'No protected machine, so no lag' : `Lag · ${limits}`,

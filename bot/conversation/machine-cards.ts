@@ -4,12 +4,14 @@ import { type Button, type Card, type Field, shorten } from '../card.ts';
 import type { PointFilter } from '../command.ts';
 import {
   drillWords,
+  hasOwnThresholds,
   isReplicated,
   lagWords,
   newestPointWords,
   pointWords,
   replicationProgress,
   stateWords,
+  thresholdWords,
   toneOf,
   troubleSentences,
   urgencyOf,
@@ -127,8 +129,11 @@ function machineFields(machine: MachineView, nowMs: number): Field[] {
     { label: 'Host', value: `${machine.hostName} (${machine.kind})` },
     { label: 'Disks', value: diskWords(machine) },
     { label: 'Changes', value: shorten(machine.tracking, 300) },
-    ...(policy === null ? [] : [{ label: 'Policy', value: policyWords(policy) }]),
+    ...(policy === null ? [] : [{ label: 'Policy', value: policyWords(policy, machine) }]),
     ...failedOverFields(machine, nowMs),
+    ...(isReplicated(machine) && hasOwnThresholds(machine)
+      ? [{ label: 'Lag limits', value: thresholdWords(machine) }]
+      : []),
     ...(isReplicated(machine) ? [{ label: 'Lag', value: lagWords(machine) }] : []),
     ...(newestPoint === null
       ? []
@@ -162,9 +167,11 @@ function protectedFields(machine: MachineView): boolean {
   return machine.protection.kind !== 'not-protected';
 }
 
-function policyWords(policy: NonNullable<MachineView['policy']>): string {
+function policyWords(policy: NonNullable<MachineView['policy']>, machine: MachineView): string {
   const kept = `kept ${age(policy.retentionMs)}`;
-  return `${policy.name}: a point every ${age(policy.crashConsistentEveryMs)}, ${kept}, lag limit ${age(policy.rpoThresholdMs)}`;
+  // What does not hold for the machine is not said of it.
+  const limit = hasOwnThresholds(machine) ? '' : `, lag limit ${age(policy.rpoThresholdMs)}`;
+  return `${policy.name}: a point every ${age(policy.crashConsistentEveryMs)}, ${kept}${limit}`;
 }
 
 function diskWords(machine: MachineView): string {

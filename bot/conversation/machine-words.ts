@@ -1,3 +1,4 @@
+import { thresholdsOfPolicy } from '../../domain/alert-threshold.ts';
 import { assertNever } from '../../domain/invariant.ts';
 import { initialReplicationLeftMs, percentDone } from '../../domain/protected-machine.ts';
 import { formatBytes } from '../../domain/units.ts';
@@ -9,9 +10,10 @@ import { absoluteTime, age, relativeTime } from './time-words.ts';
 export type Urgency = 'critical' | 'warning' | 'unknown' | 'none';
 const urgencyOrder: readonly Urgency[] = ['critical', 'warning', 'unknown', 'none'];
 
-export function urgencyOf(machine: MachineView): Urgency {
-  if (machine.protection.kind === 'not-protected') return 'none';
-  return machine.health.kind === 'healthy' ? 'none' : machine.health.kind;
+/** What people asked for is no trouble: a first copy that goes on, and a machine that was failed over, need nobody. */
+export function urgencyOf({ protection, health }: MachineView): Urgency {
+  if (protection.kind === 'not-protected' || health.kind === 'healthy') return 'none';
+  return health.isExpected === true ? 'none' : health.kind;
 }
 
 /** Those that need somebody first, then by name. */
@@ -24,7 +26,9 @@ export function toneOf(machines: readonly MachineView[]): Tone {
   const urgencies = machines.map(urgencyOf);
   if (urgencies.includes('critical')) return 'bad';
   if (urgencies.includes('warning') || urgencies.includes('unknown')) return 'warning';
-  return machines.some((machine) => machine.protection.kind === 'initial-replication') ? 'working' : 'good';
+  const has = (kind: MachineView['protection']['kind']) => machines.some(({ protection }) => protection.kind === kind);
+  // One that was failed over is not replicated where it runs: nothing to look at, and not green either.
+  return has('initial-replication') ? 'working' : has('failed-over') ? 'neutral' : 'good';
 }
 
 /** `Enabled`, or `Enabled: Replicating 43 % · 12 MiB/s · 4 min left`: the two words of document A. Source: A6 */
@@ -74,13 +78,36 @@ export function isReplicated({ protection }: MachineView): boolean {
   return protection.kind !== 'not-protected' && protection.kind !== 'failed-over';
 }
 
-/** `12 s of 1 min`: the lag beside what the policy allows. Unknown is never zero. */
+/** `12 s of 1 min`: the lag beside the lag from which people are told of the machine. Unknown is never zero. */
 export function lagWords(machine: MachineView): string {
-  if (!isReplicated(machine)) return '–';
-  if (machine.lagMs === null) return '–';
-  const limit = machine.policy === null ? '' : ` of ${age(machine.policy.rpoThresholdMs)}`;
-  const isOver = machine.policy !== null && machine.lagMs > machine.policy.rpoThresholdMs;
-  return `${age(machine.lagMs)}${limit}${isOver ? ' (over)' : ''}`;
+  const { lagMs, thresholds } = machine;
+  if (!isReplicated(machine) || lagMs === null) return '–';
+  if (thresholds === null) return age(lagMs);
+  const isOver = lagMs > thresholds.warnMs;
+  return `${age(lagMs)} of ${age(thresholds.warnMs)}${isOver ? ' (over)' : ''}`;
+}
+
+/** The lag as a part of the warning threshold, and how grave that is; undefined where there is no lag to judge. */
+export function lagShare(machine: MachineView): { share: number; level: 'good' | 'warning' | 'bad' } | undefined {
+  const { lagMs, thresholds } = machine;
+  if (lagMs === null || thresholds === null || !isReplicated(machine)) return undefined;
+  const level = lagMs > thresholds.criticalMs ? 'bad' : lagMs > thresholds.warnMs ? 'warning' : 'good';
+  return { share: lagMs / thresholds.warnMs, level };
+}
+
+/** `warning above 5 min, critical above 15 min, set for this machine`; those of the policy say no more than the figures. */
+export function thresholdWords(machine: Pick<MachineView, 'thresholds' | 'policy'>): string {
+  if (machine.thresholds === null) return '–';
+  const { warnMs, criticalMs } = machine.thresholds;
+  const whose = hasOwnThresholds(machine) ? ', set for this machine' : '';
+  return `warning above ${age(warnMs)}, critical above ${age(criticalMs)}${whose}`;
+}
+
+/** True when the machine is watched by other figures than its policy's. */
+export function hasOwnThresholds({ thresholds, policy }: Pick<MachineView, 'thresholds' | 'policy'>): boolean {
+  if (thresholds === null || policy === null) return false;
+  const { warnMs, criticalMs } = thresholdsOfPolicy(policy);
+  return thresholds.warnMs !== warnMs || thresholds.criticalMs !== criticalMs;
 }
 
 /** When the newest available point was taken. */
@@ -109,7 +136,8 @@ export function drillWords(machine: MachineView, nowMs: number): string {
 export function troubleSentences(machine: MachineView, nowMs: number): string[] {
   const sentences: string[] = [];
   if (machine.protection.kind !== 'not-protected' && machine.health.kind !== 'healthy') {
-    sentences.push(`${machine.name}: ${machine.health.kind}: ${machine.health.message}`);
+    const kind = machine.health.isExpected === true ? '' : `${machine.health.kind}: `;
+    sentences.push(`${machine.name}: ${kind}${machine.health.message}`);
   }
   if (machine.replication.kind === 'paused') {
     const until = `${absoluteTime(machine.replication.untilMs, nowMs)} (${relativeTime(machine.replication.untilMs, nowMs)})`;

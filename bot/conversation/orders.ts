@@ -81,8 +81,13 @@ function machineOrder(command: Machine, at: Circumstances): ApiOrder {
       const { warnMs, criticalMs, reason } = command;
       return { kind: 'threshold', body: { machine, warnMs, criticalMs, reason } };
     }
-    case 'tag':
-      return { kind: 'tag', body: { machine, add: [...command.add], remove: [...command.remove] } };
+    case 'tag': {
+      const { add, remove, reason } = command;
+      return {
+        kind: 'tag',
+        body: { machine, add: [...add], remove: [...remove], ...(reason !== undefined && { reason }) },
+      };
+    }
     default:
       return assertNever(command);
   }
@@ -136,10 +141,11 @@ function nameOf(person: PersonWord): string {
 function setUpOrder(command: Exclude<SetUpCommand, { verb: 'people' | 'audit' }>, at: Circumstances): ApiOrder {
   switch (command.verb) {
     case 'subscribe': {
-      const { channel, severity: severityMin, host, isOn } = command;
+      const { channel, severity: severityMin, host, site, isOn } = command;
       invariant(at.place !== undefined, 'a subscription is made in chat');
       const place = channel === undefined ? at.place : { ...at.place, place: channel };
-      return { kind: 'subscribe', body: { place, severityMin, isOn, ...(host !== undefined && { host }) } };
+      const scope = { ...(host !== undefined && { host }), ...(site !== undefined && { site }) };
+      return { kind: 'subscribe', body: { place, severityMin, isOn, ...scope } };
     }
     case 'oncall': {
       const persons = (command.persons ?? []).map(nameOf);

@@ -164,7 +164,7 @@ export function onCallCard(people: readonly PersonView[]): Card {
     text: [
       onCall.length === 0
         ? 'Critical alerts stay in the channel. An admin sets who is called: `oncall set <person…>`.'
-        : 'Critical alerts that nobody takes go to the first after 5 minutes, to the others after 15.',
+        : 'Critical alerts that nobody takes go to the first after 5 minutes, to the others after 15. They may break glass; who put themselves on the list only after 24 h.',
     ],
     ...(onCall.length > 0 && { footer: '`people` shows who is linked where' }),
   };

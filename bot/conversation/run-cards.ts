@@ -1,11 +1,12 @@
 import { assertNever } from '../../domain/invariant.ts';
 import { type PlanView, type RunView, routes } from '../../protocol/control-api.ts';
 import { type Button, type Card, type Field, shorten, type Table } from '../card.ts';
+import { checkTable } from './approval-cards.ts';
 import { bootFields, failedOverCard } from './failover-cards.ts';
 import { countWords, pageOf, pageWords } from './machine-cards.ts';
 import { pointWords } from './machine-words.ts';
 import { measuredWords } from './measured-words.ts';
-import { aftermathWords, type RunStep, runName, runProgress, stepSign, stepTook } from './run-words.ts';
+import { aftermathWords, drillLossWords, type RunStep, runName, runProgress, stepSign, stepTook } from './run-words.ts';
 import { absoluteTime, age, instant } from './time-words.ts';
 
 type RunResult = NonNullable<RunView['result']>;
@@ -84,7 +85,7 @@ function drillFields(result: RunResult, times: { nowMs: number; drillEndsAtMs: n
       : `by itself ${instant(times.drillEndsAtMs, times.nowMs)}, or now with the line below`;
   return [
     { label: 'Point', value: `${pointWords(result.point)}, taken ${instant(result.point.takenAtMs, times.nowMs)}` },
-    { label: 'Data loss', value: `${age(result.pointAgeMs)}, if this had been a real failover` },
+    { label: 'Data loss', value: drillLossWords(result, age(result.pointAgeMs)) },
     ...bootFields(result),
     { label: 'Machine', value: `${result.vmName}, in a network of its own (${result.accelerator})` },
     { label: 'Ends', value: ends },
@@ -159,23 +160,27 @@ export function startedCard(runId: string, what: string): Card {
 
 /** What a test failover would do. Nothing has run; the plan is for exactly this point. */
 export function planCard(plan: PlanView, nowMs: number): Card {
+  const { checks } = plan;
   const line = `failover ${plan.machineName} --test --point ${plan.point.id}`;
+  const failed = checks.filter((check) => check.state === 'failed').length;
+  const verdict = failed === 0 ? 'nothing has been started' : `${failed} of ${checks.length} checks fail`;
   return {
-    title: `Test failover of ${plan.machineName} · dry run: nothing has been started`,
-    tone: 'neutral',
+    title: `Test failover of ${plan.machineName} · dry run: ${verdict}`,
+    tone: failed === 0 ? 'neutral' : 'warning',
     audience: 'asker',
     fields: [
       { label: 'Point', value: `${pointWords(plan.point)}, taken ${instant(plan.point.takenAtMs, nowMs)}` },
       { label: 'Data loss', value: `${age(plan.pointAgeMs)}, if this were a real failover` },
       { label: 'Time', value: measuredWords(plan.measured, 'drill') },
+      { label: 'Approval', value: 'none needed' },
       { label: 'Machine', value: `${plan.vmName} on ${plan.target} (${plan.accelerator})` },
       { label: 'Network', value: plan.network },
       { label: 'Ends', value: `by itself after ${age(plan.expiresAfterMs)}` },
       { label: 'Plan', value: `digest ${plan.digest.slice(0, 12)}` },
     ],
-    table: { columns: ['', 'Step'], rows: plan.steps.map((step, index) => [String(index + 1), step]) },
-    copyLine: line,
-    buttons: [{ label: 'Start this drill', line, style: 'primary' }],
+    ...(checks.length > 0 && { table: checkTable(checks) }),
+    sections: [{ title: 'Steps', rows: plan.steps.map((step, index) => [String(index + 1), step] as const) }],
+    ...(failed === 0 && { copyLine: line, buttons: [{ label: 'Start this drill', line, style: 'primary' as const }] }),
   };
 }
 

@@ -20,6 +20,15 @@ export function runName(run: Pick<RunView, 'kind' | 'machineName'>): string {
   return `${kindWords[run.kind]} of ${run.machineName}`;
 }
 
+/** What a test failover says of the data that a real one would have lost; one from an older point than the newest says nothing. */
+export function drillLossWords(
+  result: Pick<NonNullable<RunView['result']>, 'isNewestPoint'>,
+  pointAge: string,
+): string {
+  if (result.isNewestPoint !== false) return `${pointAge}, if this had been a real failover`;
+  return `not measured: the drill was from a chosen point, ${pointAge} old`;
+}
+
 /** How far it is: whole per cent of its steps, and the step that runs or comes next, `3/7 Start the guest`. */
 export function runProgress({ steps }: Pick<RunView, 'steps'>): { percent: number; label: string } {
   const done = steps.filter((step) => step.state === 'done').length;

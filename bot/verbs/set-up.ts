@@ -33,28 +33,33 @@ export const setUpVerbs = {
   tag: {
     ...administers,
     group: 'Set up',
-    form: 'tag <vm> --add <tag> | --remove <tag>',
+    form: 'tag <vm> --add <tag> | --remove <tag> [--reason "<text>"]',
     summary: 'group machines for roles and rules',
     flags: [
       { name: 'add', value: '<tag>', meaning: 'such as tier:0 or web; several with commas between them' },
       { name: 'remove', value: '<tag>', meaning: 'the same' },
+      { name: 'reason', value: '"<text>"', meaning: 'why; shown to whoever approves' },
     ],
-    effect: 'Who may do what with the machine can change, because roles are given by tag; tier:0 needs two approvals.',
+    approval:
+      'Nobody for most. To take tier:0 away, or to add or remove a tag by which somebody is approver or admin: an admin of everything who is not you. Nobody when there is no other admin with six-digit codes.',
+    effect:
+      'Who may do what with the machine can change, because roles are given by tag; tier:0 needs two approvals. What is asked for about it by then may have to be asked for again.',
     examples: ['tag vm-7 --add tier:0', 'tag vm-7 --remove web,old'],
     related: ['people', 'show'],
   },
   subscribe: {
     ...administers,
     group: 'Set up',
-    form: 'subscribe [#channel] [--severity <level>] [--host <name>] [--off]',
+    form: 'subscribe [#channel] [--severity <level>] [--host <name>|--site <name>] [--off]',
     summary: 'send what happens to a channel',
     flags: [
       { name: 'severity', value: 'info|warning|critical', meaning: 'nothing less severe; info if left out' },
       { name: 'host', value: '<name>', meaning: 'only of this host' },
+      { name: 'site', value: '<name>', meaning: 'only of the hosts of this site' },
       { name: 'off', meaning: 'stop sending' },
     ],
     effect: 'Approvals, runs and alerts are shown there from now on, and kept up to date.',
-    examples: ['subscribe', 'subscribe #dr --severity warning', 'subscribe --off'],
+    examples: ['subscribe', 'subscribe #dr --severity warning --site harbour', 'subscribe --off'],
     related: ['alerts', 'status'],
   },
   oncall: {
@@ -62,8 +67,9 @@ export const setUpVerbs = {
     group: 'Set up',
     form: 'oncall [set <person…>]',
     summary: 'who is called, first one first',
-    approval: 'Nobody; `set` needs the role admin.',
-    effect: 'Critical alerts that nobody takes go to the first after 5 minutes, to the others after 15.',
+    approval: 'Nobody; `set` needs the role admin. Subscribed channels are told of every change.',
+    effect:
+      'Critical alerts that nobody takes go to the first after 5 minutes, to the others after 15. Who is on call may break glass; who put themselves on the list only after 24 h, or when another admin sets the list.',
     flags: [],
     examples: ['oncall', 'oncall set ana ben'],
     related: ['people', 'escalate'],

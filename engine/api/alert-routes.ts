@@ -61,7 +61,7 @@ export function addAlertLooks(router: Router, { store }: ApiDeps): void {
   });
 }
 
-/** What people do with alerts; their role must count for every machine of the alert. */
+/** What people do with alerts; their role must count for every machine of the alert, or for everything when it is about none. */
 export function addAlertRoutes(router: Router, deps: ApiDeps): void {
   const command = commandsOf(router, deps);
   const order = (caller: Person, needs: AccessRequest, wanted: AlertOrder & { readonly alertId: string }) =>
@@ -113,7 +113,14 @@ async function carryOut(db: Database, { caller, needs, wanted }: Ordered): Promi
 type Scoped = { readonly caller: Person; readonly needs: AccessRequest; readonly alertId: string };
 
 async function refuseOutOfScope(db: Database, { caller, needs, alertId }: Scoped): Promise<Refusal | undefined> {
-  const machineNames = (await alertViewOf(db, alertId))?.machineNames ?? [];
+  const alert = await alertViewOf(db, alertId);
+  if (alert === undefined) return undefined;
+  const { machineNames } = alert;
+  // Of the whole site: a role for some machines is none for this.
+  if (machineNames.length === 0) {
+    const decision = decideAccess(caller.grants, needs, 'everything');
+    if (decision.kind === 'denied') return refuse('forbidden', decision.message);
+  }
   const tags = await tagsOfMachines(db, machineNames);
   for (const name of machineNames) {
     const decision = decideAccess(caller.grants, needs, { name, tags: tags.get(name) ?? [] });
@@ -137,11 +144,11 @@ async function lagReply(store: Store, name: string, sinceMs: number): Promise<Re
     if (found.kind === 'guest') return refuse('refused', `${found.guest.name} is not protected: it has no lag.`);
     const { machine } = found;
     const { arrivals, fromMs, nowMs } = await pointArrivals(db, machine.id, sinceMs);
-    const { warnMs } = await thresholdsOf(db, machine);
+    const { warnMs, criticalMs } = await thresholdsOf(db, machine);
     const { protection } = machine;
     // What runs at the target replicates no more: from then on there is no lag that could grow.
     const untilMs = protection.kind === 'failed-over' ? Math.min(nowMs, protection.atMs) : nowMs;
     const samples = lagSamples(arrivals, untilMs, samplesMax);
-    return answer({ machineName: machine.name, thresholdMs: warnMs, fromMs, toMs: nowMs, samples });
+    return answer({ machineName: machine.name, thresholdMs: warnMs, criticalMs, fromMs, toMs: nowMs, samples });
   });
 }

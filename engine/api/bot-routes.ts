@@ -12,7 +12,9 @@ import {
   surfaceReportBody,
   surfaceView,
 } from '../../protocol/chat-api.ts';
+import { credentialReportBody } from '../../protocol/credential-api.ts';
 import { claimDeliveries } from '../messages/deliveries.ts';
+import { saveBotCredentials } from '../store/alert-credentials.ts';
 import { listPlaces, listSurfaces, savePlace, saveSurface, subscribe, unsubscribe } from '../store/chat-places.ts';
 import type { Database } from '../store/database.ts';
 import { settleDelivery } from '../store/deliveries.ts';
@@ -22,6 +24,7 @@ import { commandsOf, type Order } from './command.ts';
 import type { ApiDeps } from './deps.ts';
 import { answer, type Reply, refuse } from './reply.ts';
 import type { Router } from './route.ts';
+import { storableBody } from './storable.ts';
 
 /** A bot's body has no answer but that it was taken. */
 const nothing = z.object({});
@@ -59,6 +62,19 @@ export function addBotRoutes(router: Router, deps: ApiDeps): void {
     body: surfaceReportBody,
     answer: nothing,
     handle: ({ body }) => store.write((db) => reportSurface(db, body)),
+  });
+  router.add({
+    method: 'POST',
+    access: 'bot',
+    url: chatRoutes.credentials,
+    summary: 'Until when what the bot needs to go on working is good',
+    body: credentialReportBody,
+    answer: nothing,
+    async handle({ body, caller }) {
+      const { botName } = caller;
+      await store.write((db) => saveBotCredentials(db, { ...storableBody(body), botName }));
+      return answer({});
+    },
   });
   addPlaceRoutes(router, deps);
 }
@@ -135,16 +151,16 @@ export function addChannelRoutes(router: Router, deps: ApiDeps): void {
 }
 
 async function changeSubscription(db: Database, { body, caller }: Order<z.output<typeof subscribeBody>>) {
-  const { place, severityMin, host, isOn } = body;
+  const { place, severityMin, host, site, isOn } = body;
   // A channel of another workspace is not the caller's to fill.
   if (caller.actor !== undefined && (caller.actor.surface !== place.surface || caller.actor.tenant !== place.tenant)) {
     return refuse('forbidden', 'From chat you can subscribe channels of your own workspace only.');
   }
   const what =
     severityMin === 'info' ? 'everything' : severityMin === 'warning' ? 'warnings and worse' : 'what is critical';
-  const where = host === undefined ? '' : ` of host ${host}`;
-  if (isOn) await subscribe(db, { place, severityMin, host, person: caller.name });
-  else if ((await unsubscribe(db, { place, host })) === 'was-none') {
+  const where = site !== undefined ? ` of site ${site}` : host === undefined ? '' : ` of host ${host}`;
+  if (isOn) await subscribe(db, { place, severityMin, host, site, person: caller.name });
+  else if ((await unsubscribe(db, { place, host, site })) === 'was-none') {
     return refuse('refused', 'This place is not subscribed; there is nothing to end.');
   }
   const message = isOn

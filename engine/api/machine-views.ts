@@ -50,7 +50,7 @@ function placeOf(one: { readonly agentId: string | null; readonly name: string }
 }
 
 function protectedView(one: MachineWithHealth, facts: Facts): MachineView {
-  const { machine, newestPoint, health, lagMs } = one;
+  const { machine, newestPoint, health, lagMs, thresholds } = one;
   const guest = facts.guests.get(placeOf(machine));
   return {
     id: machine.id,
@@ -64,6 +64,7 @@ function protectedView(one: MachineWithHealth, facts: Facts): MachineView {
     replication: machine.replication,
     health,
     policy: machine.policy,
+    thresholds,
     disks: machine.disks.map(({ key, sizeBytes }) => ({ key, sizeBytes })),
     lagMs: lagMs ?? null,
     newestPoint: newestPoint === undefined ? null : pointViewOf(newestPoint),
@@ -87,6 +88,7 @@ function unprotectedView(guest: GuestBrief, facts: Facts): MachineView {
     replication: { kind: 'running' },
     health: { kind: 'unknown', message: 'Not protected.' },
     policy: null,
+    thresholds: null,
     disks: [...guest.disks],
     lagMs: null,
     newestPoint: null,

@@ -1,12 +1,19 @@
 import type { z } from 'zod';
 import { type DrillSummary, summariseRuns } from '../../domain/drill-report.ts';
 import { dayMs } from '../../domain/units.ts';
+import type { ApprovalView } from '../../protocol/chat-api.ts';
 import { consoleRoutes, type ReportView, reportQuery, reportView } from '../../protocol/console-api.ts';
-import type { RunView } from '../../protocol/control-api.ts';
-import { approvalViewsOfRuns } from '../approvals/approval-view.ts';
+import { approvalViewsOfIds, approvalViewsOfRuns } from '../approvals/approval-view.ts';
 import { checkAuditTrail } from '../audit-anchor.ts';
 import { type Database, databaseNowMs } from '../store/database.ts';
-import { type ReportPeriod, reportedMachines, reportedRuns, reportedRunViews } from '../store/report-runs.ts';
+import {
+  failoversNotRun,
+  type ReportPeriod,
+  type RunEntry,
+  reportedMachines,
+  reportedRuns,
+  reportedRunViews,
+} from '../store/report-runs.ts';
 import { anchorToCompare } from './audit-routes.ts';
 import type { ApiDeps } from './deps.ts';
 import { findByName } from './find-machine.ts';
@@ -16,6 +23,7 @@ import type { Router } from './route.ts';
 
 const periodDaysMax = 400;
 const shownRunsMax = 500;
+const shownRequestsMax = 200;
 /** A thousand machines, each drilled every other day for half a year. */
 const summedRunsMax = 100_000;
 /** What a database can keep, and a person can mean. */
@@ -55,15 +63,22 @@ async function reportReply(deps: ApiDeps, query: Query, madeBy: string): Promise
   if (written.kind === 'refusal') return written;
   const { head, summary, audit, approvals } = written;
   const shown = written.runs.slice(0, shownRunsMax);
-  const pictures = await Promise.all(shown.map((run) => findPicture(deps.stateFolder, run.result?.consolePicture)));
-  const runs = shown.map((run, index) => ({
-    run,
-    approval: approvals.get(run.id) ?? null,
+  const pictures = await Promise.all(shown.map(({ run }) => findPicture(deps.stateFolder, run.result?.consolePicture)));
+  const runs = shown.map((entry, index) => ({
+    ...entry,
+    approval: approvals.get(entry.run.id) ?? null,
     hasPicture: pictures[index] !== undefined,
   }));
   const machinesWithoutDrill = [...summary.machinesWithoutDrill];
-  const isCut = written.runs.length > shownRunsMax;
-  return answer({ ...head, summary: { ...summary, machinesWithoutDrill }, runs, isCut, audit });
+  return answer({
+    ...head,
+    summary: { ...summary, machinesWithoutDrill },
+    runs,
+    isCut: written.runs.length > shownRunsMax,
+    requests: written.requests.slice(0, shownRequestsMax),
+    areRequestsCut: written.requests.length > shownRequestsMax,
+    audit,
+  });
 }
 
 function refusePeriod({ fromMs, toMs }: Query): Refusal | undefined {
@@ -86,8 +101,10 @@ type Found = {
   readonly kind: 'found';
   readonly summary: DrillSummary;
   /** One more than is shown, when there are more. */
-  readonly runs: readonly RunView[];
+  readonly runs: readonly RunEntry[];
   readonly approvals: Awaited<ReturnType<typeof approvalViewsOfRuns>>;
+  /** The same. */
+  readonly requests: readonly ApprovalView[];
 };
 
 async function readRuns(db: Database, period: ReportPeriod): Promise<Found | Refusal> {
@@ -104,7 +121,8 @@ async function readRuns(db: Database, period: ReportPeriod): Promise<Found | Ref
     runs,
     approvals: await approvalViewsOfRuns(
       db,
-      runs.map((run) => run.id),
+      runs.map(({ run }) => run.id),
     ),
+    requests: await approvalViewsOfIds(db, await failoversNotRun(db, period, shownRequestsMax + 1)),
   };
 }

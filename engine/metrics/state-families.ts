@@ -1,6 +1,6 @@
+import { alertRules } from '../../domain/alert.ts';
 import { openStates } from '../../domain/approval.ts';
 import { criticalLagFactor, isAgentSilent, replicationHealth } from '../../domain/replication-health.ts';
-import { alertRules } from '../../protocol/chat-api.ts';
 import { counter, gauge, type MetricFamily } from '../../protocol/metric-family.ts';
 import type { MetricMachine, MetricState } from '../store/metric-state.ts';
 

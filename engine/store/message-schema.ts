@@ -59,7 +59,7 @@ export const subscriptions = pgTable(
     surface: text().notNull(),
     tenant: text().notNull(),
     place: text().notNull(),
-    /** Empty: everything. */
+    /** Empty: everything; `site:<name>`: every host of that site. */
     host: text().notNull().default(''),
     severityMin: text('severity_min').notNull(),
     subscribedBy: text('subscribed_by').notNull(),

@@ -1,3 +1,4 @@
+import { drillChecks } from '../../domain/drill-checks.ts';
 import {
   planCleanup,
   planTestFailover,
@@ -8,7 +9,7 @@ import { isId } from '../../domain/ids.ts';
 import { invariant } from '../../domain/invariant.ts';
 import { OutageError } from '../../domain/outage.ts';
 import { admit, type DrillState } from '../../domain/protected-machine.ts';
-import type { MeasuredTimes, PlanView } from '../../protocol/control-api.ts';
+import type { PlanView } from '../../protocol/control-api.ts';
 import type { StartOutcome, Workflow, WorkflowRefusal } from '../api/deps.ts';
 import type { Database } from '../store/database.ts';
 import { type DrillRecord, openDrillOf, setDrill } from '../store/drills.ts';
@@ -16,7 +17,7 @@ import { appendEvent } from '../store/events.ts';
 import { findMachineByName, type MachineRecord } from '../store/machines.ts';
 import { measuredRuns } from '../store/measured-runs.ts';
 import { findPoint, listPoints, newestAvailablePoint, type PointRecord, unsettledPoints } from '../store/points.ts';
-import { type CreateRunOutcome, createRun, findRunByKey, type RunRecord } from '../store/runs.ts';
+import { activeRunOf, type CreateRunOutcome, createRun, findRunByKey, type RunRecord } from '../store/runs.ts';
 import type { Target, TargetDescription } from '../target/target.ts';
 import { createdBoundary } from './boundaries.ts';
 import type { Executor } from './executor.ts';
@@ -39,8 +40,15 @@ export function createJobs(deps: JobDeps): Workflow {
         const decision = await decideTestFailover(db, target.description, request);
         if (decision.kind === 'refused') return refusal(decision);
         const { plan } = decision;
-        const measured = await measuredRuns(db, { machineId: plan.machineId, kind: 'test-failover' });
-        return { kind: 'plan', plan: planView(plan, measured, nowMs) };
+        const { memoryBytesMax } = target.description;
+        return {
+          kind: 'plan',
+          plan: {
+            ...planFigures(plan, nowMs),
+            measured: await measuredRuns(db, { machineId: plan.machineId, kind: 'test-failover' }),
+            checks: drillChecks({ plan, memoryBytesMax, activeRun: await activeRunOf(db, plan.machineId) }),
+          },
+        };
       });
     },
 
@@ -179,7 +187,7 @@ async function usableTarget(target: Target): Promise<Usable> {
   }
 }
 
-function planView(plan: TestFailoverPlan, measured: MeasuredTimes | null, nowMs: number): PlanView {
+function planFigures(plan: TestFailoverPlan, nowMs: number): Omit<PlanView, 'measured' | 'checks'> {
   const { machineName, target, vmName, network, accelerator, expiresAfterMs } = plan;
   return {
     ...{ machineName, target, vmName, network, accelerator, expiresAfterMs },
@@ -187,7 +195,6 @@ function planView(plan: TestFailoverPlan, measured: MeasuredTimes | null, nowMs:
     point: { ...plan.point, state: 'available' },
     pointAgeMs: Math.max(0, nowMs - plan.point.takenAtMs),
     steps: [...plan.steps],
-    measured,
   };
 }
 

@@ -34,6 +34,7 @@ const testFailoverPlan = z.object({
     takenAtMs: z.number(),
     reason: z.string(),
   }),
+  isNewestPoint: z.boolean().optional(),
   hardware: machineHardware,
   disks: z.array(disk).min(1),
   target: z.string(),

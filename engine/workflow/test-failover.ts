@@ -114,6 +114,7 @@ async function resultOf(run: RunContext<TestFailoverPlan>, db: Database): Promis
     consolePicture: note.consolePicture,
     vmName: plan.vmName,
     accelerator: started.accelerator,
+    ...(plan.isNewestPoint !== undefined && { isNewestPoint: plan.isNewestPoint }),
   };
 }
 

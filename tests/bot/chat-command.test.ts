@@ -146,13 +146,16 @@ const commandOfAnyKind: fc.Arbitrary<Command> = fc.oneof(
   fc
     .record({ verb: fc.constant('tag'), machine: nameOf, add: tagsOf(), remove: tagsOf() })
     .filter(({ add, remove }) => add.length + remove.length > 0),
-  fc.record({
-    verb: fc.constant('subscribe'),
-    channel: optional(fc.stringMatching(/^[CG][A-Z0-9]{3,10}$/)),
-    severity: fc.constantFrom('info', 'warning', 'critical'),
-    host: optional(nameOf),
-    isOn: fc.boolean(),
-  }),
+  fc
+    .record({
+      verb: fc.constant('subscribe'),
+      channel: optional(fc.stringMatching(/^[CG][A-Z0-9]{3,10}$/)),
+      severity: fc.constantFrom('info', 'warning', 'critical'),
+      host: optional(nameOf),
+      site: optional(nameOf),
+      isOn: fc.boolean(),
+    })
+    .filter(({ host, site }) => host === undefined || site === undefined),
   fc.record({ verb: fc.constant('oncall'), persons: optional(fc.array(personOf(), { minLength: 1, maxLength: 10 })) }),
   fc.record({
     verb: fc.constant('role'),

@@ -231,6 +231,21 @@ it('when the engine does not know the certificate any more, a newer one is read 
   await stranger.close();
 });
 
+it('newer files are not looked for at each session that is nobody’s', async () => {
+  handle = () => refused('unauthenticated', 'This is no session.');
+  let readCount = 0;
+  const readAgain = () => {
+    readCount += 1;
+    return engine.connection;
+  };
+  const asking = createEngineClient(engine.connection, { readAgain });
+  for (let count = 0; count < 20; count += 1) {
+    expect(await asking.ask({ kind: 'whoami' }, { session: `invented-${count}` })).toMatchObject({ kind: 'refusal' });
+  }
+  expect(readCount).toBe(1);
+  await asking.close();
+});
+
 it('when the engine got a new authority, the newer files are read; without them it stays distrusted', async () => {
   const other = await mkdtemp(path.join(folder, 'other-'));
   const reinstalled = await startLoopbackEngine(other, () => json([]));

@@ -45,6 +45,7 @@ const subscribe = (more: Partial<Extract<Command, { verb: 'subscribe' }>>): Comm
   channel: undefined,
   severity: 'info',
   host: undefined,
+  site: undefined,
   isOn: true,
   ...more,
 });
@@ -192,6 +193,7 @@ export const plainRows: readonly CommandRow[] = [
   ],
   ['subscribe', subscribe({})],
   ['subscribe --off', subscribe({ isOn: false })],
+  ['subscribe --site site:harbour', subscribe({ site: 'harbour' })],
   ['subscribe --severity Warning --host hv-1', subscribe({ severity: 'warning', host: 'hv-1' })],
   ['oncall', { verb: 'oncall', persons: undefined }],
   [
@@ -456,6 +458,8 @@ export const usageRows: readonly UsageRow[] = [
   ['subscribe <@U1|ana>', /not a channel/],
   ['subscribe <!channel>', /addressed to everyone/],
   ['subscribe --severity loud', /--severity is one of/],
+  ['subscribe --site "a b"', /--site is the name of a site/],
+  ['subscribe --site harbour --host hv-1', /One of them: --host or --site/],
   ['oncall ana', /oncall set/, 'oncall set ana'],
   ['oncall <@U1|ana>', /oncall set/, 'oncall set <@U1>'],
   ['oncall set', /Who is on call/],

@@ -44,6 +44,7 @@ export function machine(name: string, more: Partial<MachineView> = {}): MachineV
     replication: { kind: 'running' },
     health: { kind: 'healthy' },
     policy,
+    thresholds: { warnMs: 60_000, criticalMs: 180_000 },
     disks: [
       { key: 'disk0', sizeBytes: 2 * gibibyte },
       { key: 'disk1', sizeBytes: gibibyte },
@@ -65,6 +66,7 @@ function guest(name: string, more: Partial<MachineView> = {}): MachineView {
     id: null,
     protection: { kind: 'not-protected' },
     policy: null,
+    thresholds: null,
     lagMs: null,
     newestPoint: null,
     availablePointCount: 0,
@@ -249,6 +251,22 @@ const plan = {
   expiresAfterMs: 14_400_000,
   steps: stepNames,
   measured: { medianMs: 4200, slowestMs: 9100, runCount: 10 },
+  checks: [
+    { name: 'machine', state: 'ok' as const, detail: 'vm-7 is "Enabled"; it keeps running and replicating.' },
+    {
+      name: 'point',
+      state: 'ok' as const,
+      detail: `${newest.id} is available: its 2 disks were read back and verified.`,
+    },
+    { name: 'test failover', state: 'ok' as const, detail: 'No test failover of vm-7 is open.' },
+    { name: 'other work', state: 'ok' as const, detail: 'Nothing else is at work on vm-7.' },
+    { name: 'target', state: 'ok' as const, detail: 'qemu on this host answers and can start machines.' },
+    {
+      name: 'memory',
+      state: 'warning' as const,
+      detail: 'It has 4 GiB and starts with less: the target gives up to 2 GiB.',
+    },
+  ],
 };
 
 export function refusal(body: Partial<RefusalBody> & { message: string }): ApiAnswer {

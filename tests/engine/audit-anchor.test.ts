@@ -4,6 +4,7 @@ import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { hourMs } from '../../domain/units.ts';
 import { anchorAudit, beginTrailAnew, checkAuditTrail } from '../../engine/audit-anchor.ts';
+import { auditProblem } from '../../engine/store/alert-audit.ts';
 import { appendAudit, auditHead } from '../../engine/store/audit.ts';
 import { listEvents } from '../../engine/store/events.ts';
 import type { Store } from '../../engine/store/open.ts';
@@ -77,6 +78,7 @@ test('a trail that was tampered with is not anchored: the newest anchor goes on 
     await expect(anchorAudit({ store, auditAnchors: own.vault, told })).rejects.toThrow('was removed');
   }
   expect(await own.vault.newestAuditAnchor()).toMatchObject({ number: 2 });
+  expect(await store.read(auditProblem)).toContain('was removed');
   expect((await store.read((db) => listEvents(db, 0))).map(({ kind }) => kind)).toEqual(['audit-tampered']);
   await own.remove();
 });

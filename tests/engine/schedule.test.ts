@@ -122,6 +122,7 @@ test('the schedule does its duties by itself, on one engine at a time, and stops
       },
     },
     settleApprovals: async () => undefined,
+    recheckApprovals: async () => undefined,
     removeOldJobs: async () => undefined,
     stateFolder: vault.folder,
     alerting: {

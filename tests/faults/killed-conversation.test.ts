@@ -43,7 +43,8 @@ async function makeSmallDisks(layout: Layout): Promise<void> {
 }
 
 async function openSite(): Promise<void> {
-  workspace = await startSlackWorkspace();
+  // What is killed and started again twenty times a minute may ask Slack more often than Slack would like.
+  workspace = await startSlackWorkspace({ isLimitingRates: false });
   posts = watchPosts(workspace);
   faults = await startFaultSite(makeSmallDisks);
   const { site, layout } = faults;

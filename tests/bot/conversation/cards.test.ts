@@ -13,8 +13,9 @@ import { auditCard } from '../../../bot/conversation/audit-cards.ts';
 import { noteCard, surfaceTroubles } from '../../../bot/conversation/note-cards.ts';
 import { authenticatorCard, linkCard, peopleCard, signInLinkCard } from '../../../bot/conversation/people-cards.ts';
 import { renderCard } from '../../../bot/terminal/render-card.ts';
+import { alertRules } from '../../../domain/alert.ts';
 import type { AlertId, ApprovalId, RunId } from '../../../domain/ids.ts';
-import { type AlertView, type ApprovalView, alertRules, approvalState } from '../../../protocol/chat-api.ts';
+import { type AlertView, type ApprovalView, approvalState } from '../../../protocol/chat-api.ts';
 import { anyText } from '../any-text.ts';
 import { nowMs } from '../recorded-answers.ts';
 

@@ -100,11 +100,11 @@ describe('a line of chat', () => {
   it('subscribe means the place where it is written, or the channel that is named', async () => {
     const { say, asked } = chat(well.ask);
     await say('subscribe --severity warning');
-    await say('subscribe <#C777|ops> --off');
+    await say('subscribe <#C777|ops> --site harbour --off');
     const bodies = asked.map(({ call }) => ('body' in call ? call.body : undefined));
     expect(bodies).toEqual([
       { place, severityMin: 'warning', isOn: true },
-      { place: { ...place, place: 'C777' }, severityMin: 'info', isOn: false },
+      { place: { ...place, place: 'C777' }, severityMin: 'info', site: 'harbour', isOn: false },
     ]);
   });
 

@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto';
+import { sql } from 'drizzle-orm';
 import { TOTP } from 'otpauth';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { z } from 'zod';
 import { invariant } from '../../../domain/invariant.ts';
 import { beginSetUp, confirmSetUp, verifyStepUp } from '../../../engine/people/authenticator.ts';
+import { subscribe } from '../../../engine/store/chat-places.ts';
 import type { Store } from '../../../engine/store/open.ts';
 import { addPerson, linkUser, setGrants } from '../../../engine/store/people.ts';
 import { createApprovedRun } from '../../../engine/workflow/approved-run.ts';
@@ -160,4 +162,25 @@ test('a guest that nobody protects, and a break-glass by somebody who is not on 
     status: 403,
     message: expect.stringContaining('on call'),
   });
+});
+
+test('a change of the on-call list is told in the subscribed channels, with who did it and who was on it before', async () => {
+  const ada = await api.as({ kind: 'person', name: 'ada' });
+  const place = { surface: 'slack' as const, tenant: 'T1', place: 'C-on-call' };
+  await api.store.write((db) => subscribe(db, { place, severityMin: 'warning', person: 'ada' }));
+  const told = async () => {
+    const { rows } = await api.store.read((db) =>
+      db.execute<{ content: unknown }>(
+        sql`select content from messages where place = 'C-on-call' and kind = 'direct' order by number`,
+      ),
+    );
+    return rows.map(({ content }) => JSON.stringify(content));
+  };
+  for (const persons of [['ben'], ['ada', 'ben']]) await ada.post(chatRoutes.onCall, { persons });
+  const [first, second, ...more] = await told();
+  expect(more).toEqual([]);
+  expect(first).toContain('ada set the on-call list: ben.');
+  expect(first).toContain('Nobody was on it before.');
+  expect(second).toContain('ada set the on-call list: ada, then ben.');
+  expect(second).toContain('Before it: ben.');
 });

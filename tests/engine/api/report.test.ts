@@ -105,6 +105,9 @@ test('a report tells who did what and what was measured, oldest first, with appr
     verifiedDrillCount: 2,
     failoverCount: 1,
     failedRunCount: 1,
+    chosenPointDrillCount: 0,
+    breakGlassCount: 0,
+    unreviewedBreakGlassCount: 0,
     machinesWithoutDrill: ['vm-2', 'vm-3'],
     rpoMs: { medianMs: 1000, worstMs: 9000 },
     rtoMs: { medianMs: 6000, worstMs: 30_000 },
@@ -136,6 +139,79 @@ test('a period that is none, or too long, or beyond all calendars, and a name th
   expect((await vera.get(`${consoleRoutes.report}?${farAway}`)).body).toMatchObject({ kind: 'bad-request' });
   expect((await vera.get(consoleRoutes.report)).body).toMatchObject({ kind: 'bad-request' });
   expect(api.errors).toEqual([]);
+});
+
+test('a drill tells its host and the note of its newest clean-up, and one from a chosen point has no data loss', async () => {
+  const days = (count: number) => count * daySeconds;
+  const chosen = { number: 20, machineNumber: 3, startedSecondsAgo: days(210), pointAgeMs: 86_400_000 };
+  await site.run({ ...chosen, plan: { target: 'QEMU on dr-1', isNewestPoint: false } });
+  await site.drill(20, { machineNumber: 3, startedSecondsAgo: days(210), closedSecondsAgo: days(209) });
+  for (const [number, state, hours] of [
+    [21, 'failed', 2],
+    [22, 'succeeded', 1],
+    // Of the drill after it.
+    [23, 'succeeded', -5],
+  ] as const) {
+    const plan = { reason: `note ${number}` };
+    const startedSecondsAgo = days(209) + hours * 3600;
+    await site.run({ number, machineNumber: 3, kind: 'cleanup', state, startedSecondsAgo, plan });
+  }
+  const newest = { number: 24, machineNumber: 3, startedSecondsAgo: days(208), pointAgeMs: 7000 };
+  await site.run({ ...newest, plan: { isNewestPoint: true } });
+  await site.drill(24, { machineNumber: 3, startedSecondsAgo: days(208), closedSecondsAgo: days(207) });
+  const { runs, summary } = await report({ fromDaysAgo: 220, toDaysAgo: 200 });
+  expect(runs.map(({ target, cleanup }) => [target, cleanup?.runId, cleanup?.note])).toEqual([
+    ['QEMU on dr-1', idOf('run', 22), 'note 22'],
+    [null, undefined, undefined],
+  ]);
+  expect(summary).toMatchObject({ chosenPointDrillCount: 1, rpoMs: { medianMs: 7000, worstMs: 7000 } });
+});
+
+test('what was asked for and came to nothing is listed with who ended it and why; what waits or ran is not', async () => {
+  const ask = { machineNumber: 2, askedSecondsAgo: 310 * daySeconds };
+  await site.request({ ...ask, number: 31, state: 'rejected', decidedBy: 'ben', why: 'not before the backup' });
+  await site.request({ ...ask, number: 32, state: 'expired', askedSecondsAgo: 311 * daySeconds, decidedBy: 'engine' });
+  await site.request({ ...ask, number: 33, state: 'pending' });
+  await site.request({ ...ask, number: 34, state: 'withdrawn', askedSecondsAgo: 330 * daySeconds, decidedBy: 'ana' });
+  await site.request({ ...ask, number: 35, state: 'superseded', machineNumber: 1, decidedBy: 'engine' });
+  const period = { fromDaysAgo: 320, toDaysAgo: 300 };
+  const { requests, areRequestsCut } = await report({ ...period, machine: 'vm-2' });
+  expect(requests.map(({ id, state }) => [id, state])).toEqual([
+    [idOf('apr', 32), 'expired'],
+    [idOf('apr', 31), 'rejected'],
+  ]);
+  expect(requests[1]).toMatchObject({
+    requestedBy: 'ana',
+    reason: 'power work',
+    decidedBy: 'ben',
+    decisionReason: 'not before the backup',
+  });
+  expect(areRequestsCut).toBe(false);
+  expect((await report(period)).requests).toHaveLength(3);
+  // What has let a run run was asked for 40 days ago.
+  expect((await report({ fromDaysAgo: 60, toDaysAgo: 30 })).requests).toEqual([]);
+});
+
+test('a failover by break-glass is counted until another person has reviewed it, and tells the review', async () => {
+  const failover = { machineNumber: 1, kind: 'planned-failover', failover: { rpoMs: 0, rtoMs: 1 } } as const;
+  await site.run({ ...failover, number: 40, startedSecondsAgo: 350 * daySeconds });
+  await site.query(
+    `update approvals set is_break_glass = true, review_due_at = now() - interval '349 days' where id = $1`,
+    [idOf('apr', 40)],
+  );
+  const period = { fromDaysAgo: 360, toDaysAgo: 340 };
+  const counts = async () => {
+    const { breakGlassCount, unreviewedBreakGlassCount } = (await report(period)).summary;
+    return [breakGlassCount, unreviewedBreakGlassCount];
+  };
+  expect(await counts()).toEqual([1, 1]);
+  await site.query(
+    `update approvals set reviewed_by = 'ben', review_note = 'it was right', reviewed_at = now() - interval '349 days' where id = $1`,
+    [idOf('apr', 40)],
+  );
+  expect(await counts()).toEqual([1, 0]);
+  const review = (await report(period)).runs[0]?.approval?.review;
+  expect(review).toMatchObject({ reviewedBy: 'ben', note: 'it was right', reviewedAtMs: expect.any(Number) });
 });
 
 test('a report is for people who may read the audit trail: the bot alone gets none', async () => {

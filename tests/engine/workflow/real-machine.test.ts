@@ -75,10 +75,11 @@ describe('a test failover with QEMU', () => {
   it('boots the machine from its point, proves it by the guest’s own words, and leaves nothing behind', async () => {
     const planned = await jobs.planTestFailover({ ...order(''), point: 'latest' });
     expect(planned).toMatchObject({ kind: 'plan', plan: { vmName: 'vm-7-Test' } });
+    expect(planned.kind === 'plan' && planned.plan.checks.filter(({ state }) => state === 'failed')).toEqual([]);
     const started = await jobs.startTestFailover({ ...order('real'), point: 'latest' });
     if (started.kind !== 'started') throw new Error(started.message);
     const run = await endOfRun(store, started.runId, 90_000);
-    expect(run).toMatchObject({ state: 'succeeded', failure: null, result: { verified: true } });
+    expect(run).toMatchObject({ state: 'succeeded', failure: null, result: { verified: true, isNewestPoint: true } });
     expect(run.result?.marker).toContain('vm-7');
     expect((await stat(run.result?.consolePicture ?? '')).size).toBeGreaterThan(0);
     expect(await target.drillsPresent()).toHaveLength(1);
