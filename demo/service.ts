@@ -51,7 +51,10 @@ export function createService(settings: ServiceSettings): Service {
     if (!isWanted) return;
     failureCount = ranForMs > 30_000 ? 1 : failureCount + 1;
     settings.onUnexpectedEnd(`${settings.name} ended (${how}); starting it again. ${lastLogLine(settings)}`);
-    restartTimer = setTimeout(run, Math.min(settings.restartDelayMsMax ?? usualRestartDelayMsMax, 100 * 2 ** failureCount));
+    restartTimer = setTimeout(
+      run,
+      Math.min(settings.restartDelayMsMax ?? usualRestartDelayMsMax, 100 * 2 ** failureCount),
+    );
   }
 
   return {
