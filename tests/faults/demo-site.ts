@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { type Layout, layoutOf, makeFolders } from '../../demo/layout.ts';
+import type { Ports } from '../../demo/ports.ts';
 import { type Site, startSite } from '../../demo/site.ts';
 import { OutageError } from '../../domain/outage.ts';
 import { defaultPolicy } from '../../domain/replication-policy.ts';
@@ -58,8 +59,16 @@ export async function startFaultSite(
  * connections.
  */
 function choosePortsOfOurOwn(layout: Layout): void {
-  const engine = 20_000 + ((process.pid * 2) % 12_000);
-  writeFileSync(join(layout.state, 'ports.json'), JSON.stringify({ engine, processServer: engine + 1 }));
+  const first = 20_000 + ((process.pid * 6) % 12_000);
+  const ports: Ports = {
+    engine: first,
+    processServer: first + 1,
+    console: first + 2,
+    engineMetrics: first + 3,
+    processServerMetrics: first + 4,
+    botMetrics: first + 5,
+  };
+  writeFileSync(join(layout.state, 'ports.json'), JSON.stringify(ports));
 }
 
 async function addFastPolicy(layout: Layout): Promise<void> {
