@@ -19,7 +19,7 @@ type PersonalReference = { readonly serviceUrl: string; readonly conversationId:
 type Known = { readonly tenant: string; readonly reference: PlaceReference; readonly isSaved: boolean };
 
 export type Places = {
-  /** What the engine has kept from before. */
+  /** What the engine has kept from before; once it is known, no more is asked. @throws OutageError when the engine is away */
   readonly load: () => Promise<void>;
   readonly find: (place: ChatPlace) => PlaceReference | undefined;
   /** A person of a tenant, when they have been seen. */
@@ -52,16 +52,14 @@ export function createPlaces(deps: PlacesDeps): Places {
     const isSaved = await save(place, reference, deps);
     if (!isSaved) remember(known, keyOf(place), { tenant, reference, isSaved });
   };
+  let loading: Promise<void> | undefined;
   return {
-    load: async () => {
-      for (const tenant of deps.tenants) {
-        const kept = await deps.engine.places({ surface: 'teams', tenant }, { signal: deps.signal });
-        for (const place of kept) {
-          const reference = placeReference.safeParse(place.reference);
-          if (reference.success) remember(known, keyOf(place), { tenant, reference: reference.data, isSaved: true });
-          else deps.log.warn(`the stored reference of ${place.place} cannot be read; it is left alone`);
-        }
-      }
+    load: () => {
+      loading ??= loadAll(known, deps).catch((error: unknown) => {
+        loading = undefined;
+        throw error;
+      });
+      return loading;
     },
     find: (place) => known.get(keyOf(place))?.reference,
     personOf: (tenant, user) => known.get(keyOf({ tenant, place: `user:${user}` }))?.reference,
@@ -77,6 +75,19 @@ export function createPlaces(deps: PlacesDeps): Places {
       return undefined;
     },
   };
+}
+
+async function loadAll(known: Map<string, Known>, deps: PlacesDeps): Promise<void> {
+  for (const tenant of deps.tenants) {
+    const kept = await deps.engine.places({ surface: 'teams', tenant }, { signal: deps.signal });
+    for (const place of kept) {
+      // What was seen since the bot has started is newer.
+      if (known.has(keyOf(place))) continue;
+      const reference = placeReference.safeParse(place.reference);
+      if (reference.success) remember(known, keyOf(place), { tenant, reference: reference.data, isSaved: true });
+      else deps.log.warn(`the stored reference of ${place.place} cannot be read; it is left alone`);
+    }
+  }
 }
 
 /** The place that an activity was written in. */

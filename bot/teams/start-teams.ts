@@ -57,7 +57,7 @@ export async function startTeams(deps: StartTeamsDeps): Promise<Teams> {
     credential.kind === 'secret' ? createTokenSource(settings, credential.secret, nowMs) : () => Promise.resolve('');
   const framework = createBotFramework({ settings, http, token });
   const places = createPlaces({ engine: deps.engine, tenants: tenantsOf(settings), log, signal });
-  await places.load().catch((error: unknown) => log.warn('stored Teams conversations could not be loaded', error));
+  await places.load().catch((error: unknown) => log.warn('stored Teams conversations could not be loaded yet', error));
   const actors = createActors({ framework, nowMs });
   const receiver = createReceiver({
     settings,

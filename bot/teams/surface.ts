@@ -36,10 +36,10 @@ export function createTeamsSurface(deps: SurfaceDeps): ChatSurface {
   return {
     surface: 'teams',
     tenant: deps.tenant,
-    post: (order) => delivering(order.place, () => post(order, deps)),
-    update: ({ place, ref, card }) => delivering(place, () => update({ place, ref, card }, deps)),
-    postPicture: (order) => delivering(order.place, () => postPicture(order, deps)),
-    probe: () => delivering(undefined, () => probe(deps)),
+    post: (order) => delivering(deps, order.place, () => post(order, deps)),
+    update: ({ place, ref, card }) => delivering(deps, place, () => update({ place, ref, card }, deps)),
+    postPicture: (order) => delivering(deps, order.place, () => postPicture(order, deps)),
+    probe: () => delivering(deps, undefined, () => probe(deps)),
   };
 }
 
@@ -157,8 +157,14 @@ async function probe(deps: SurfaceDeps): Promise<void> {
   }
 }
 
-async function delivering<Result>(chatPlace: ChatPlace | undefined, work: () => Promise<Result>): Promise<Result> {
+async function delivering<Result>(
+  { places }: Pick<SurfaceDeps, 'places'>,
+  chatPlace: ChatPlace | undefined,
+  work: () => Promise<Result>,
+): Promise<Result> {
   try {
+    // The engine may have been away when the bot started: a place is unknown only when all that was kept is known.
+    await places.load();
     return await work();
   } catch (error) {
     if (error instanceof DeliveryError) throw error;

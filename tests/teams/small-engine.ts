@@ -96,7 +96,10 @@ export function smallEngine(): SmallEngine {
       return answer(call, { engine, person, actor, recorded });
     },
     follow: async ({ topic, place }) => void engine.followed.push(`${topic} ${place.place}`),
-    places: async () => engine.savedPlaces,
+    places: async () => {
+      if (engine.isAwayForPlaces) throw new OutageError('asking for places', { retryable: true });
+      return engine.savedPlaces;
+    },
     savePlace: async (place) => {
       if (engine.isAwayForPlaces) throw new OutageError('saving a place', { retryable: true });
       engine.savedPlaces.push({ ...place, isSubscribed: false });

@@ -2,8 +2,10 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Card } from '../../bot/card.ts';
+import { startTeams } from '../../bot/teams/start-teams.ts';
 import type { Place } from '../../demo/teams-connector/conversations.ts';
 import type { ChatPlace } from '../../protocol/chat-api.ts';
+import { smallEngine } from './small-engine.ts';
 import { startTeamsBot, type TeamsBot } from './teams-bot.ts';
 
 const card: Card = { title: 'vm-7 is behind', tone: 'warning', audience: 'channel', text: ['The lag is 4 min.'] };
@@ -51,6 +53,24 @@ describe('posting first', () => {
   test('a new bot knows the places that the old one has met', async () => {
     const known = bot.engine.savedPlaces.map(({ place }) => place);
     expect(known).toEqual(expect.arrayContaining([here.place, direct.place]));
+  });
+
+  test('a bot that starts while the engine is away writes to them as soon as it is back', async () => {
+    const engine = smallEngine();
+    engine.savedPlaces.push(...bot.engine.savedPlaces);
+    engine.isAwayForPlaces = true;
+    const log = { info: () => undefined, warn: () => undefined };
+    const ending = new AbortController();
+    const second = await startTeams({
+      ...{ settings: bot.team.settings, engine, log, nowMs: Date.now, random: () => 0.5, signal: ending.signal },
+    });
+    const order = { place: direct, card, parentRef: null, isNotifying: false, mentions: [] };
+    // Not given up: it is tried again.
+    await expect(second.surface.post(order)).rejects.toMatchObject({ retryAfterMs: 30_000 });
+    engine.isAwayForPlaces = false;
+    expect(await second.surface.post(order)).toMatchObject({ activityId: expect.any(String) });
+    ending.abort();
+    await second.close();
   });
 
   test('phones ring when they should: mentions in a channel, an alert in a private chat', async () => {
