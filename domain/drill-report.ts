@@ -21,17 +21,25 @@ export type ReportedMachine = { readonly name: string; readonly isProtected: boo
 
 export type Spread = { readonly medianMs: number; readonly worstMs: number };
 
+/** What the runs of one kind have measured; null when none of them has. */
+export type RunTimes = { readonly rpoMs: Spread | null; readonly rtoMs: Spread | null };
+
 export type DrillSummary = {
   readonly machineCount: number;
   readonly drillCount: number;
   readonly verifiedDrillCount: number;
   readonly failoverCount: number;
   readonly failedRunCount: number;
-  /** Drills that succeeded and are not in `rpoMs`. */
+  /** Drills that succeeded and are in no `rpoMs`. */
   readonly chosenPointDrillCount: number;
   readonly breakGlassCount: number;
   readonly unreviewedBreakGlassCount: number;
   readonly machinesWithoutDrill: readonly string[];
+  /** Of drills the RPO is what would have been lost: the age of the point. */
+  readonly drillTimes: RunTimes;
+  /** Of failovers it is what was lost. */
+  readonly failoverTimes: RunTimes;
+  /** Both together, for consoles that know no other; two different things. */
   readonly rpoMs: Spread | null;
   readonly rtoMs: Spread | null;
 };
@@ -44,8 +52,9 @@ export type DrillSummary = {
  * Source: A12, issue 4
  */
 export function summariseRuns(runs: readonly ReportedRun[], machines: readonly ReportedMachine[]): DrillSummary {
+  const isDrill = (run: ReportedRun) => run.kind === 'test-failover';
   const succeeded = runs.filter((run) => run.state === 'succeeded');
-  const drills = runs.filter((run) => run.kind === 'test-failover');
+  const drills = runs.filter(isDrill);
   const verifiedDrills = drills.filter((run) => run.state === 'succeeded' && run.isVerified);
   const proven = new Set(verifiedDrills.map((run) => run.machineName));
   return {
@@ -61,6 +70,14 @@ export function summariseRuns(runs: readonly ReportedRun[], machines: readonly R
       .filter(({ name, isProtected }) => isProtected && !proven.has(name))
       .map(({ name }) => name)
       .sort(),
+    drillTimes: timesOf(succeeded.filter(isDrill)),
+    failoverTimes: timesOf(succeeded.filter((run) => !isDrill(run))),
+    ...timesOf(succeeded),
+  };
+}
+
+function timesOf(succeeded: readonly ReportedRun[]): RunTimes {
+  return {
     rpoMs: spreadOf(succeeded.filter((run) => !run.isFromChosenPoint).map((run) => run.rpoMs)),
     rtoMs: spreadOf(succeeded.filter((run) => run.isVerified).map((run) => run.rtoMs)),
   };

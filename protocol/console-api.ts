@@ -67,6 +67,8 @@ export const reportQuery = z.object({
   fromMs: z.coerce.number().int().min(0),
   toMs: z.coerce.number().int().min(0),
 });
+const spread = z.object({ medianMs: z.number(), worstMs: z.number() }).nullable();
+const runTimes = z.object({ rpoMs: spread, rtoMs: spread }).default({ rpoMs: null, rtoMs: null });
 export const reportView = z.object({
   machineName: z.string().nullable(),
   fromMs: z.number(),
@@ -79,16 +81,20 @@ export const reportView = z.object({
     verifiedDrillCount: z.number().int(),
     failoverCount: z.number().int(),
     failedRunCount: z.number().int(),
-    /** Drills from an older point than the newest that could be started then: they are not in `rpoMs`. */
+    /** Drills from an older point than the newest that could be started then: they are in no `rpoMs`. */
     chosenPointDrillCount: z.number().int().default(0),
     /** Runs that nobody approved, and those of them that nobody has reviewed. */
     breakGlassCount: z.number().int().default(0),
     unreviewedBreakGlassCount: z.number().int().default(0),
     /** Machines of the report that are protected and had no verified drill in the period. */
     machinesWithoutDrill: z.array(z.string()),
-    /** Over the drills and failovers that succeeded and have measured it; null when there were none. */
-    rpoMs: z.object({ medianMs: z.number(), worstMs: z.number() }).nullable(),
-    rtoMs: z.object({ medianMs: z.number(), worstMs: z.number() }).nullable(),
+    /** Over the drills that succeeded and have measured it: what would have been lost. Null when there were none. */
+    drillTimes: runTimes,
+    /** The same of failovers: what was lost. */
+    failoverTimes: runTimes,
+    /** Over drills and failovers together, which are two different things: for consoles that know no other. */
+    rpoMs: spread,
+    rtoMs: spread,
   }),
   /** Oldest first, at most 500; `isCut` says that there were more. */
   runs: z.array(
@@ -112,6 +118,8 @@ export const reportView = z.object({
     }),
   ),
   isCut: z.boolean(),
+  /** Of the machines in `runs`: from which lag on people are told of it now. What it was when a run began is not recorded. */
+  lagLimits: z.array(z.object({ machineName: z.string(), limitMs: z.number() })).default([]),
   /** Failovers that were asked for in the period and ended without a run: rejected, expired, withdrawn, superseded. Oldest first, at most 200. */
   requests: z.array(approvalView).default([]),
   areRequestsCut: z.boolean().default(false),

@@ -8,6 +8,7 @@ import { checkAuditTrail } from '../audit-anchor.ts';
 import { type Database, databaseNowMs } from '../store/database.ts';
 import {
   failoversNotRun,
+  lagLimits,
   type ReportPeriod,
   type RunEntry,
   reportedMachines,
@@ -75,6 +76,7 @@ async function reportReply(deps: ApiDeps, query: Query, madeBy: string): Promise
     summary: { ...summary, machinesWithoutDrill },
     runs,
     isCut: written.runs.length > shownRunsMax,
+    lagLimits: [...written.limits],
     requests: written.requests.slice(0, shownRequestsMax),
     areRequestsCut: written.requests.length > shownRequestsMax,
     audit,
@@ -103,7 +105,8 @@ type Found = {
   /** One more than is shown, when there are more. */
   readonly runs: readonly RunEntry[];
   readonly approvals: Awaited<ReturnType<typeof approvalViewsOfRuns>>;
-  /** The same. */
+  readonly limits: ReportView['lagLimits'];
+  /** One more than is shown, when there are more. */
   readonly requests: readonly ApprovalView[];
 };
 
@@ -119,6 +122,7 @@ async function readRuns(db: Database, period: ReportPeriod): Promise<Found | Ref
     kind: 'found',
     summary: summariseRuns(summed, await reportedMachines(db, period.machineName)),
     runs,
+    limits: await lagLimits(db, [...new Set(runs.map(({ run }) => run.machineName))]),
     approvals: await approvalViewsOfRuns(
       db,
       runs.map(({ run }) => run.id),

@@ -4,11 +4,11 @@ import { endedStates } from '../../domain/approval.ts';
 import type { ReportedMachine, ReportedRun } from '../../domain/drill-report.ts';
 import { invariant } from '../../domain/invariant.ts';
 import type { ReportView } from '../../protocol/console-api.ts';
-import { approvals } from './approval-schema.ts';
+import { approvals, machineThresholds } from './approval-schema.ts';
 import type { Database } from './database.ts';
 import { idOf, rowSchemas } from './rows.ts';
 import { runOf, runViews, selectRuns } from './runs.ts';
-import { protectedMachines, runs } from './schema.ts';
+import { protectedMachines, replicationPolicies, runs } from './schema.ts';
 import { drills } from './target-schema.ts';
 
 /** Runs that began at `fromMs` or later and before `toMs`; epoch milliseconds by the database's clock. */
@@ -137,6 +137,23 @@ export async function failoversNotRun(db: Database, period: ReportPeriod, limit:
     .orderBy(asc(approvals.requestedAt), asc(approvals.id))
     .limit(limit);
   return rows.map((row) => row.id);
+}
+
+/** From which lag on people are told of these machines now: a machine's own figure, or its policy's. Nobody recorded what it was before. */
+export async function lagLimits(db: Database, machineNames: readonly string[]): Promise<ReportView['lagLimits']> {
+  if (machineNames.length === 0) return [];
+  const rows = await db
+    .select({
+      machineName: protectedMachines.name,
+      ownMs: machineThresholds.warnMs,
+      policyMs: replicationPolicies.rpoThresholdMs,
+    })
+    .from(protectedMachines)
+    .innerJoin(replicationPolicies, eq(protectedMachines.policyName, replicationPolicies.name))
+    .leftJoin(machineThresholds, eq(machineThresholds.machineId, protectedMachines.id))
+    .where(inArray(protectedMachines.name, [...machineNames]))
+    .orderBy(asc(protectedMachines.name));
+  return rows.map(({ machineName, ownMs, policyMs }) => ({ machineName, limitMs: ownMs ?? policyMs }));
 }
 
 /** The machines that a report is about, by name. */

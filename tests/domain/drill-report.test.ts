@@ -50,9 +50,24 @@ test('an empty period proves nothing: every protected machine is without a drill
     breakGlassCount: 0,
     unreviewedBreakGlassCount: 0,
     machinesWithoutDrill: ['vm-1', 'vm-2'],
+    drillTimes: { rpoMs: null, rtoMs: null },
+    failoverTimes: { rpoMs: null, rtoMs: null },
     rpoMs: null,
     rtoMs: null,
   });
+});
+
+test('what drills would have lost and what failovers lost are never one figure', () => {
+  const runs = [
+    run({ rpoMs: 14_500, rtoMs: 4000 }),
+    run({ kind: 'planned-failover', rpoMs: 0, rtoMs: 30_000 }),
+    run({ kind: 'planned-failover', state: 'failed', rpoMs: 99_000, rtoMs: 99_000 }),
+  ];
+  const { drillTimes, failoverTimes } = summariseRuns(runs, []);
+  const alone = (ms: number) => ({ medianMs: ms, worstMs: ms });
+  expect(drillTimes).toEqual({ rpoMs: alone(14_500), rtoMs: alone(4000) });
+  expect(failoverTimes).toEqual({ rpoMs: alone(0), rtoMs: alone(30_000) });
+  expect(summariseRuns(runs.slice(0, 1), []).failoverTimes).toEqual({ rpoMs: null, rtoMs: null });
 });
 
 test('only a verified drill that succeeded proves a machine; a failover, a failed or an unverified drill does not', () => {

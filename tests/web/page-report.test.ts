@@ -27,7 +27,12 @@ describe('the report', () => {
     const words = await page.locator('.report-sheet').innerText();
     const parts = [
       'Drills',
-      '8.2 s',
+      'Drills: data loss if real',
+      '8.3 s',
+      'median; worst 20.8 s',
+      'Failovers: data lost, measured',
+      '10.0 s: the data loss is within it',
+      'median; worst 0 s',
       'median; worst 41.3 s',
       'db-1, mail-2, vm-11',
       'ana asked by slack',
@@ -39,6 +44,9 @@ describe('the report', () => {
       '“the login page came up”',
     ];
     for (const part of parts) expect(words).toContain(part);
+    // Of both together: no figure at all.
+    for (const part of ['7.8 s', '17.8 s']) expect(words).not.toContain(part);
+    expect(words).toMatch(/taken \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ/);
   });
 
   test('names what was asked for and not done: who asked, why, who said no, and why', async () => {
@@ -72,6 +80,8 @@ describe('the report', () => {
     for (const part of [
       '1 by break-glass, 1 not reviewed',
       'ana went on without an approver',
+      'approval due, 0 given',
+      'only with a six-digit code',
       'none when this report was made',
     ]) {
       expect(without).toContain(part);

@@ -43,13 +43,14 @@ function failed(problem: Problem): TemplateResult {
 }
 
 function sheet(page: Page, report: ReportView): TemplateResult {
-  const { machineName, runs, isCut } = report;
+  const { machineName, runs, isCut, lagLimits } = report;
+  const limits = new Map(lagLimits.map((each) => [each.machineName, each.limitMs]));
   return html`
     <article class="report-sheet" aria-labelledby="report-title">
       <header class="report-head">
         <p class="report-kind">Lifeboat · drill and failover report</p>
         <h1 id="report-title">${machineName ?? 'All machines'}</h1>
-        <p>${dateTime(report.fromMs)} to ${dateTime(report.toMs)}</p>
+        <p>${dateTime(report.fromMs)} to ${dateTime(report.toMs)}. All times are UTC.</p>
         <p class="muted">Made by ${report.madeBy} on ${dateTime(report.madeAtMs)}</p>
       </header>
       ${summary(report)} ${withoutDrill(report)}
@@ -59,7 +60,12 @@ function sheet(page: Page, report: ReportView): TemplateResult {
         ${repeat(
           runs,
           ({ run }) => run.id,
-          (entry) => reportRun(page, entry, { nowMs: report.madeAtMs, isManyPictures: runs.length > 100 }),
+          (entry) =>
+            reportRun(page, entry, {
+              nowMs: report.madeAtMs,
+              isManyPictures: runs.length > 100,
+              lagLimitMs: limits.get(entry.run.machineName),
+            }),
         )}
       </section>
       ${reportRequests(report)} ${auditProof(report)}
@@ -77,14 +83,26 @@ function summary({ summary: figures, machineName }: ReportView): TemplateResult 
       ${figure('Drills', String(drillCount), drillCount === 0 ? 'none in the period' : `${verifiedDrillCount} verified`, isAllVerified ? 'good' : 'warning')}
       ${failoverFigure(figures)}
       ${figure('Failed runs', String(failedRunCount), '', failedRunCount === 0 ? undefined : 'bad')}
-      ${figure('Data loss (RPO)', measured(figures.rpoMs, 'medianMs'), `${worst(figures.rpoMs)}${chosenWords(figures)}`)}
-      ${figure('Recovery (RTO)', measured(figures.rtoMs, 'medianMs'), worst(figures.rtoMs))}
+    </dl>
+    ${times(figures)}
+  `;
+}
+
+/** What a drill would have lost and what a failover has lost are never one figure. */
+function times({ drillTimes, failoverTimes, drillCount, failoverCount, ...figures }: Figures): TemplateResult {
+  const [drills, failovers] = [measured(drillCount), measured(failoverCount)];
+  return html`
+    <dl class="report-figures" aria-label="What was measured">
+      ${drills('Drills: data loss if real (RPO)', drillTimes.rpoMs, chosenWords(figures))}
+      ${drills('Drills: time to recover (RTO)', drillTimes.rtoMs)}
+      ${failovers('Failovers: data lost, measured (RPO)', failoverTimes.rpoMs)}
+      ${failovers('Failovers: time to recover, measured (RTO)', failoverTimes.rtoMs)}
     </dl>
   `;
 }
 
 type Figures = ReportView['summary'];
-type Measured = Figures['rpoMs'];
+type Spread = Figures['rpoMs'];
 
 /** A break-glass that nobody has reviewed is said before all else. */
 function failoverFigure({ failoverCount, breakGlassCount, unreviewedBreakGlassCount }: Figures): TemplateResult {
@@ -95,16 +113,17 @@ function failoverFigure({ failoverCount, breakGlassCount, unreviewedBreakGlassCo
   return figure('Failovers', String(failoverCount), `${breakGlassCount} by break-glass, ${review}`, tone);
 }
 
-function chosenWords({ chosenPointDrillCount: count }: Figures): string {
+function chosenWords({ chosenPointDrillCount: count }: Pick<Figures, 'chosenPointDrillCount'>): string {
   return count === 0 ? '' : `; not counted: ${countWords(count, 'drill')} from a chosen point`;
 }
 
-function measured(times: Measured, which: 'medianMs'): string {
-  return times === null ? '–' : lengthWords(times[which]);
-}
-
-function worst(times: Measured): string {
-  return times === null ? 'nothing measured' : `median; worst ${lengthWords(times.worstMs)}`;
+/** A figure of the runs of one kind, of which there were so many. */
+function measured(runCount: number): (label: string, spread: Spread, more?: string) => TemplateResult {
+  return (label, spread, more = '') => {
+    if (runCount === 0) return figure(label, 'none', 'no such run in the period');
+    if (spread === null) return figure(label, '–', `nothing measured${more}`);
+    return figure(label, lengthWords(spread.medianMs), `median; worst ${lengthWords(spread.worstMs)}${more}`);
+  };
 }
 
 function figure(label: string, value: string, note: string, tone?: string): TemplateResult {

@@ -12,8 +12,15 @@ import { stepTable } from './run-body.ts';
 type Entry = ReportView['runs'][number];
 type Result = NonNullable<RunView['result']>;
 
+type How = {
+  readonly nowMs: number;
+  readonly isManyPictures: boolean;
+  /** The machine's as it is now; undefined when nobody knows. */
+  readonly lagLimitMs: number | undefined;
+};
+
 /** One drill or failover in the report: who, when, from what, and what was measured. */
-export function reportRun(page: Page, entry: Entry, how: { nowMs: number; isManyPictures: boolean }): TemplateResult {
+export function reportRun(page: Page, entry: Entry, how: How): TemplateResult {
   const { run, target, approval, hasPicture } = entry;
   const { result } = run;
   const outcome = outcomeOf(run);
@@ -28,7 +35,7 @@ export function reportRun(page: Page, entry: Entry, how: { nowMs: number; isMany
           <div><dt>Asked for by</dt><dd>${run.requestedBy}</dd></div>
           <div><dt>When</dt><dd>${dateTime(run.startedAtMs)}${tookWords(run)}</dd></div>
           ${target === null ? nothing : html`<div><dt>Target host</dt><dd>${textOf(target)}</dd></div>`}
-          ${result === null ? nothing : resultFacts(result)}
+          ${result === null ? nothing : resultFacts(result, how.lagLimitMs)}
           ${run.failure === null ? nothing : html`<div><dt>Why it failed</dt><dd>${textOf(run.failure)}</dd></div>`}
           ${approval === null ? nothing : approvalFacts(approval, 'Approval')} ${cleanupFact(entry)}
           <div><dt>Run</dt><dd class="mono">${run.id}</dd></div>
@@ -54,7 +61,7 @@ function tookWords(run: RunView): string {
   return run.finishedAtMs === null ? '' : `, took ${lengthWords(run.finishedAtMs - run.startedAtMs)}`;
 }
 
-function resultFacts(result: Result): TemplateResult {
+function resultFacts(result: Result, lagLimitMs: number | undefined): TemplateResult {
   const { failover, point } = result;
   const rpo =
     failover === undefined
@@ -65,10 +72,21 @@ function resultFacts(result: Result): TemplateResult {
   return html`
     <div><dt>Recovery point</dt><dd><span class="mono">${point.id}</span>, ${point.kind}, taken ${dateTime(point.takenAtMs)}</dd></div>
     <div><dt>Data loss (RPO)</dt><dd>${rpo}</dd></div>
+    ${lagLimitMs === undefined ? nothing : limitFact(result, lagLimitMs)}
     <div><dt>Time to recover (RTO)</dt><dd>${rto}</dd></div>
     <div><dt>Boot check</dt><dd>${result.verified ? 'passed' : 'NOT passed'}: ${textOf(result.verification)}</dd></div>
     ${failover === undefined ? nothing : html`<div><dt>Proof</dt><dd>${textOf(failover.proof)}</dd></div>`}
   `;
+}
+
+/** What it was when the run began is not recorded: nobody should take this for it. */
+function limitFact({ failover, pointAgeMs, isNewestPoint }: Result, limitMs: number): TemplateResult {
+  const limit = lengthWords(limitMs);
+  if (failover === undefined && isNewestPoint === false)
+    return html`<div><dt>Lag limit now</dt><dd>${limit}</dd></div>`;
+  const isWithin = (failover?.rpoMs ?? pointAgeMs) <= limitMs;
+  const verdict = isWithin ? 'the data loss is within it' : 'the data loss is ABOVE it';
+  return html`<div><dt>Lag limit now</dt><dd>${limit}: <span class="tone-${isWithin ? 'good' : 'bad'}">${verdict}</span></dd></div>`;
 }
 
 /** How a drill was ended. */

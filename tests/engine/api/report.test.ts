@@ -91,7 +91,16 @@ test('a report tells who did what and what was measured, oldest first, with appr
   await site.run({ number: 3, machineNumber: 3, startedSecondsAgo: days(2) - 60, state: 'failed' });
   await site.run({ number: 5, machineNumber: 1, startedSecondsAgo: days(2) - 90, kind: 'cleanup' });
   await site.run({ number: 6, machineNumber: 1, startedSecondsAgo: days(40) });
-  const { runs, summary } = await report();
+  const own = `insert into machine_thresholds (machine_id, warn_ms, critical_ms, set_by) values ($1, 90000, 270000, 'ana')`;
+  await site.query(own, [idOf('mch', 2)]);
+  const { runs, summary, lagLimits } = await report();
+  const ofPolicy = lagLimits[0]?.limitMs;
+  expect(ofPolicy).toBeGreaterThanOrEqual(1000);
+  expect(lagLimits).toEqual([
+    { machineName: 'vm-1', limitMs: ofPolicy },
+    { machineName: 'vm-2', limitMs: 90_000 },
+    { machineName: 'vm-3', limitMs: ofPolicy },
+  ]);
   expect(runs.map(({ run, approval, hasPicture }) => [run.id, approval?.id ?? null, hasPicture])).toEqual([
     [idOf('run', 1), null, true],
     [idOf('run', 2), null, false],
@@ -109,6 +118,8 @@ test('a report tells who did what and what was measured, oldest first, with appr
     breakGlassCount: 0,
     unreviewedBreakGlassCount: 0,
     machinesWithoutDrill: ['vm-2', 'vm-3'],
+    drillTimes: { rpoMs: { medianMs: 5000, worstMs: 9000 }, rtoMs: { medianMs: 5000, worstMs: 6000 } },
+    failoverTimes: { rpoMs: { medianMs: 0, worstMs: 0 }, rtoMs: { medianMs: 30_000, worstMs: 30_000 } },
     rpoMs: { medianMs: 1000, worstMs: 9000 },
     rtoMs: { medianMs: 6000, worstMs: 30_000 },
   });
