@@ -8,6 +8,7 @@ import { parseLine } from './chat-command.ts';
 import type { Command, ParsedLine } from './command.ts';
 import { type Decision, decide, type Reply } from './conversation/decide.ts';
 import { type FormFacts, formFor } from './conversation/forms.ts';
+import { orderOf } from './conversation/orders.ts';
 import { noAuthenticatorCard, outageCard, refusalCard } from './conversation/plain-cards.ts';
 import { cardsWithoutEngine, present } from './conversation/present.ts';
 import type { EngineClient } from './engine-client.ts';
@@ -106,7 +107,16 @@ function factsIn(answers: readonly ApiAnswer[], nowMs: number): FormFacts {
   const approval = answers.find((answer) => answer.kind === 'approval')?.approval;
   const alert = answers.find((answer) => answer.kind === 'alert')?.alert;
   const machine = answers.find((answer) => answer.kind === 'machine')?.machine;
-  return { nowMs, ...(approval && { approval }), ...(alert && { alert }), ...(machine && { machine }) };
+  const plan = answers.flatMap((one) =>
+    one.kind === 'order' && one.answer.kind === 'failover-plan' ? [one.answer.plan] : [],
+  )[0];
+  return {
+    nowMs,
+    ...(approval && { approval }),
+    ...(alert && { alert }),
+    ...(machine && { machine }),
+    ...(plan && { plan }),
+  };
 }
 
 async function carryOut(decision: Extract<Decision, { kind: 'ask' }>, deps: ChatLineDeps): Promise<ChatReply> {
@@ -129,12 +139,21 @@ async function stepUp(
   deps: ChatLineDeps,
 ): Promise<ChatReply> {
   const whoami = await askEngine({ kind: 'whoami' }, deps);
-  if (whoami.kind !== 'whoami' || !whoami.whoami.hasAuthenticator) return { cards: [noAuthenticatorCard()] };
+  const hasCodes = whoami.kind === 'whoami' && whoami.whoami.hasAuthenticator === true;
+  if (!hasCodes && command.verb === 'approve') return { cards: [noAuthenticatorCard()] };
   const cards = [refusalCard(refusal, command)];
-  const answers = command.verb === 'approve' ? [await askEngine({ kind: 'approval', id: command.approval }, deps)] : [];
-  const facts = factsIn(answers, deps.nowMs());
+  if (!hasCodes) return { cards };
+  const facts = factsIn([await askEngine(aboutOf(command, deps.nowMs()), deps)], deps.nowMs());
   const problem = command.code === undefined ? {} : { problem: refusal.message };
   return { cards, form: formFor('approve', formatCommand(command), { ...facts, ...problem }) };
+}
+
+/** What the form shows above the code: the request, or, where nobody asked for one, a dry run of the same. */
+function aboutOf(command: Extract<Command, { verb: 'approve' | 'planned-failover' }>, nowMs: number): ApiCall {
+  if (command.verb === 'approve') return { kind: 'approval', id: command.approval };
+  const { machine, reason } = command;
+  const dryRun = { verb: command.verb, machine, reason, isDryRun: true, at: undefined } as const;
+  return orderOf({ ...dryRun, typedName: undefined, code: undefined }, { nowMs });
 }
 
 /**

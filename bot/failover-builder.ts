@@ -97,6 +97,11 @@ function readBreakGlass(machine: string, split: SplitWords): ReadBreakGlass {
   if (!isBroken && stray !== undefined) {
     return rejected(`--${stray} belongs to --break-glass; without it an approver confirms. Nothing was started.`);
   }
+  if (isBroken && typedName !== undefined && typedName !== '' && typedName !== machine) {
+    return rejected(
+      `You typed ${typedName.slice(0, 60)} after --confirm; the machine is ${machine}. The names differ. Nothing was started.`,
+    );
+  }
   if (isBroken && typedName !== machine) {
     return rejected(
       `A break-glass runs without an approver. Type the machine's name once more, after --confirm. Nothing was started.`,
@@ -108,7 +113,7 @@ function readBreakGlass(machine: string, split: SplitWords): ReadBreakGlass {
 
 type ReadTime = { readonly kind: 'time'; readonly time: TimeWord | undefined } | Rejection;
 
-/** `22:00Z`, `2026-11-21T22:00Z`, `in 30m`. A clock without its Z could be anybody's local time, and is refused. */
+/** `22:00Z`, a whole date and time as ISO 8601 writes it, `in 30m`. A clock without its Z could be anybody's local time, and is refused. */
 function readTime(typed: string | undefined): ReadTime {
   if (typed === undefined) return { kind: 'time', time: undefined };
   const text = typed.trim().replaceAll(/ +/g, ' ').toUpperCase();
@@ -121,9 +126,7 @@ function readTime(typed: string | undefined): ReadTime {
   if (!Number.isNaN(atMs) && new Date(atMs).toISOString().startsWith(text.slice(0, 16))) {
     return { kind: 'time', time: { kind: 'instant', atMs } };
   }
-  return rejected(
-    `\`${typed.slice(0, 40)}\` is not a time I can read; write 22:00Z, 2026-11-21T22:00Z or "in 30m" (at most 7d).`,
-  );
+  return rejected(`\`${typed.slice(0, 40)}\` is not a time I can read; write 22:00Z (UTC) or "in 30m" (at most 7d).`);
 }
 
 /** `08:00` as hour and minute. */

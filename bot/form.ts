@@ -12,6 +12,8 @@ export type Form = {
   readonly context: string;
   /** What a person must know before they answer. */
   readonly text: readonly string[];
+  /** What was wrong when it was sent before; it is the first sentence of the text too. */
+  readonly problem?: string;
   readonly fields: readonly FormField[];
   /** At most 24 characters. */
   readonly submitLabel: string;

@@ -1,4 +1,4 @@
-import { type Approval, endWords, type SimpleDecision, type StepUp } from './approval.ts';
+import { type Approval, endWords, type SimpleDecision, type StepUp, stepUpWords } from './approval.ts';
 import { formatDuration, hourMs, minuteMs, secondMs } from './units.ts';
 
 /** After so long without anybody's vote, a person on call may go on alone. */
@@ -26,6 +26,10 @@ export type BreakGlassFacts = {
   readonly reason: string;
   /** For how long the same request of the same person has waited without any vote; undefined when there is none. */
   readonly waitedMs: number | undefined;
+  /** True when somebody else can say that the person is on call. */
+  readonly hasOtherAdmin: boolean;
+  /** By the database's clock; epoch milliseconds. */
+  readonly nowMs: number;
   readonly stepUp: StepUp;
 };
 
@@ -47,7 +51,8 @@ export function decideBreakGlass(facts: BreakGlassFacts): BreakGlassDecision {
   return facts.stepUp === 'proven' ? { kind: 'allowed' } : { kind: 'step-up', stepUp: facts.stepUp };
 }
 
-function refuseOffDuty({ onCall, person, machineName }: BreakGlassFacts): SimpleDecision | undefined {
+function refuseOffDuty(facts: BreakGlassFacts): SimpleDecision | undefined {
+  const { onCall, person, machineName } = facts;
   if (onCall === undefined) {
     return {
       kind: 'refused',
@@ -57,12 +62,21 @@ function refuseOffDuty({ onCall, person, machineName }: BreakGlassFacts): Simple
   }
   if (!onCall.isSelfSet || onCall.sinceMs >= selfSetWaitMs) return undefined;
   const ago = formatDuration(Math.max(secondMs, onCall.sinceMs));
-  const left = formatDuration(selfSetWaitMs - onCall.sinceMs);
+  const from = minuteWords(facts.nowMs + selfSetWaitMs - onCall.sinceMs);
+  const ask = `sk for an approval: \`failover ${machineName} --planned --reason …\`.`;
   return {
     kind: 'refused',
-    message: `You put yourself on the on-call list ${ago} ago, and nobody else has said that you are on call. For another ${left} you may not go on alone. Nothing was done.`,
-    nextStep: `Let another admin say it: \`oncall set ${person}\`. Or ask for an approval: \`failover ${machineName} --planned --reason …\`.`,
+    message: `You put yourself on the on-call list ${ago} ago, and nobody else has said that you are on call. You may go on alone from ${from}. Nothing was done.`,
+    nextStep: facts.hasOtherAdmin
+      ? `Let another admin say it: \`oncall set ${person}\`. Or a${ask}`
+      : `There is no other admin who could say it. A${ask}`,
   };
+}
+
+/** `2026-11-23 09:53Z`, of the first whole minute that is not before it. */
+export function minuteWords(atMs: number): string {
+  const isoText = new Date(Math.ceil(atMs / minuteMs) * minuteMs).toISOString();
+  return `${isoText.slice(0, 16).replace('T', ' ')}Z`;
 }
 
 function howTo(machineName: string, typedName: string, waitedMs: number | undefined) {
@@ -72,6 +86,20 @@ function howTo(machineName: string, typedName: string, waitedMs: number | undefi
   const left = breakGlassAfterMs - (waitedMs ?? 0);
   const wait = waitedMs === undefined ? 'ask for the approval first' : `wait ${formatDuration(left)} more`;
   return { message: `Somebody may still decide: ${wait}, or type the machine's name.`, nextStep };
+}
+
+/** What to tell somebody on call whose code is missing or was not accepted. */
+export function breakGlassCodeWords(stepUp: Exclude<StepUp, 'proven'>): { message: string; nextStep?: string } {
+  if (stepUp === 'no-authenticator') {
+    return {
+      message:
+        'You have no authenticator yet. Going on without an approval needs its six-digit code. Nothing was done.',
+      nextStep: 'Set one up: `authenticator`.',
+    };
+  }
+  const words = stepUpWords(stepUp);
+  if (stepUp !== 'not-given' && stepUp !== 'unchecked') return words;
+  return { ...words, message: 'Going on without an approval needs the six-digit code of your authenticator.' };
 }
 
 /** Whether this person may review what was done alone. Being late refuses nobody: it must be done all the same. */

@@ -48,21 +48,23 @@ export function namesWords(names: readonly string[]): string {
 }
 
 /**
- * An approval, drawn whole from what the engine knows of it; the same card in every copy, whoever looks.
+ * An approval, drawn whole from what the engine knows of it; the same card in every copy, whoever looks. Only the copy that answers who
+ * asked for it (`viewer`) has nothing to decide with: it offers to withdraw.
  *
  * Only a pending one has buttons to decide with: revision and digest in them are of what is shown. Source: CHAT 5.2 (1), (6)
  */
-export function approvalCard(approval: ApprovalView, nowMs: number): Card {
+export function approvalCard(approval: ApprovalView, nowMs: number, viewer?: string): Card {
   const { id, revision, digest, checks } = approval;
+  const isOwn = viewer === approval.requestedBy;
   const glass = approval.isBreakGlass ? 'BREAK-GLASS · ' : '';
   return {
     title: shorten(`${glass}${operationWords(approval)} · ${stateWords(approval)}`, 150),
     tone: toneOf(approval),
     audience: 'channel',
-    text: textOf(approval).map((line) => shorten(line, 600)),
+    text: textOf(approval, isOwn).map((line) => shorten(line, 600)),
     fields: fieldsOf(approval, nowMs).map((field) => ({ ...field, value: shorten(field.value, 700) })),
     ...(checks.length > 0 && isOpen(approval) && { table: checkTable(checks) }),
-    buttons: buttonsOf(approval),
+    buttons: buttonsOf(approval, isOwn),
     footer: `${id} · revision ${revision} · digest ${digest.slice(0, 8)}`,
   };
 }
@@ -108,7 +110,7 @@ function toneOf({ state, isBreakGlass }: ApprovalView): Tone {
   return state === 'approved' || state === 'executing' ? 'working' : 'neutral';
 }
 
-function textOf(approval: ApprovalView): string[] {
+function textOf(approval: ApprovalView, isOwn: boolean): string[] {
   const { eligible, requestedBy, state, decisionReason } = approval;
   const impact = isOpen(approval) || state === 'executing' ? approval.impact.slice(0, 6) : [];
   if (state !== 'pending') {
@@ -120,7 +122,9 @@ function textOf(approval: ApprovalView): string[] {
   const can =
     eligible.length === 0
       ? `Nobody can approve this now: no ${role} ${of} is left besides ${requestedBy}${besides}. An admin can give the role.`
-      : `You can approve: ${namesWords(eligible)}. You are asked because you are ${role}s ${of} and ${requestedBy}, who asks${besides === '' ? '' : `,${besides}`}, may not decide.`;
+      : isOwn
+        ? `Can approve: ${namesWords(eligible)}.`
+        : `You can approve: ${namesWords(eligible)}. You are asked because you are ${role}s ${of} and ${requestedBy}, who asks${besides === '' ? '' : `,${besides}`}, may not decide.`;
   return [...impact, can];
 }
 
@@ -184,21 +188,23 @@ export function checkTable(checks: readonly CheckView[]): Table {
   };
 }
 
-function buttonsOf({ id, state, revision, digest, runId }: ApprovalView): Button[] {
+function buttonsOf({ id, state, revision, digest, runId }: ApprovalView, isOwn: boolean): Button[] {
   if (state === 'executing' && runId !== null) return [{ label: 'Watch', line: `show ${runId}`, style: 'default' }];
   if (state !== 'pending') return [];
   const shown = `--rev ${revision} --digest ${digest.slice(0, 8)}`;
+  const details = { label: 'Details', line: `show ${id}`, style: 'default' } as const;
+  if (isOwn) return [{ label: 'Withdraw', line: `withdraw ${id} ${shown}`, style: 'default' }, details];
   return [
     { label: 'Approve', line: `approve ${id} ${shown}`, style: 'primary', opens: 'approve' },
     { label: 'Reject', line: `reject ${id} ${shown}`, style: 'danger', opens: 'reject' },
-    { label: 'Details', line: `show ${id}`, style: 'default' },
+    details,
   ];
 }
 
 /** Everything about one approval, for who asks: also the facts and checks of one that has ended. */
-export function approvalDetailCard(approval: ApprovalView, nowMs: number): Card {
+export function approvalDetailCard(approval: ApprovalView, nowMs: number, viewer?: string): Card {
   const facts = approval.facts.map(({ label, value }) => [shorten(label, 60), shorten(value, 300)] as const);
-  const card = approvalCard(approval, nowMs);
+  const card = approvalCard(approval, nowMs, viewer);
   return {
     ...card,
     audience: 'asker',
@@ -253,9 +259,20 @@ function openButton(approval: ApprovalView): Button {
 }
 
 function listState(approval: ApprovalView, nowMs: number): string {
-  return approval.state === 'pending'
-    ? `${stateWords(approval)}, expires ${relativeTime(approval.expiresAtMs, nowMs)}`
+  if (approval.state === 'pending') {
+    return `${stateWords(approval)}, expires ${relativeTime(approval.expiresAtMs, nowMs)}`;
+  }
+  return approval.isBreakGlass
+    ? `BREAK-GLASS · ${stateWords(approval)}${reviewWords(approval, nowMs)}`
     : stateWords(approval);
+}
+
+function reviewWords({ review }: ApprovalView, nowMs: number): string {
+  if (review === null) return '';
+  const { reviewedBy, dueAtMs } = review;
+  if (reviewedBy !== null) return `, reviewed by ${reviewedBy}`;
+  const when = absoluteTime(dueAtMs, nowMs);
+  return dueAtMs > nowMs ? `, needs review until ${when}` : `, needs review, overdue since ${when}`;
 }
 
 /** True when this person may decide it and has not yet. */

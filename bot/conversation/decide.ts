@@ -135,6 +135,8 @@ function extrasOf(command: Command): readonly ApiCall[] {
       return command.target === undefined ? [{ kind: 'surfaces' }] : [];
     case 'approvals':
       return [{ kind: 'whoami' }];
+    case 'show':
+      return command.subject.kind === 'approval' ? [{ kind: 'whoami' }] : [];
     case 'list':
       return command.object === 'approvals' ? [{ kind: 'whoami' }] : [];
     default:

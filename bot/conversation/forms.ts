@@ -1,6 +1,6 @@
 import { assertNever } from '../../domain/invariant.ts';
-import type { AlertView, ApprovalView } from '../../protocol/chat-api.ts';
-import type { MachineView } from '../../protocol/control-api.ts';
+import type { AlertView, ApprovalView, CheckView } from '../../protocol/chat-api.ts';
+import type { MachineView, PlannedFailoverPlanView } from '../../protocol/control-api.ts';
 import { shorten } from '../card.ts';
 import { parseLine } from '../chat-command.ts';
 import type { Command } from '../command.ts';
@@ -16,6 +16,8 @@ export type FormFacts = {
   readonly approval?: ApprovalView;
   readonly alert?: AlertView;
   readonly machine?: MachineView;
+  /** The dry run of what is done without an approval. */
+  readonly plan?: PlannedFailoverPlanView;
   readonly nowMs: number;
   /** Said first, when the form is shown again: what was wrong with it. */
   readonly problem?: string;
@@ -28,7 +30,8 @@ type CommandOf<Verb extends Command['verb']> = Extract<Command, { verb: Verb }>;
 export function formFor(kind: FormKind, line: string, facts: FormFacts): Form {
   const problem = facts.problem === undefined ? [] : [shorten(facts.problem, 500)];
   const form = draw(kind, commandIn(line), facts);
-  return { kind, ...form, text: [...problem, ...form.text.map((sentence) => shorten(sentence, 600))] };
+  const text = [...problem, ...form.text.map((sentence) => shorten(sentence, 600))];
+  return { kind, ...form, text, ...(problem[0] !== undefined && { problem: problem[0] }) };
 }
 
 function commandIn(line: string): Command | undefined {
@@ -110,12 +113,17 @@ const codeField: FormField = {
 };
 
 /** A break-glass has nobody who approves: the code and the typed name stand for it. */
-function breakGlassForm(command: CommandOf<'planned-failover'>): Omit<Form, 'kind'> {
+function breakGlassForm(command: CommandOf<'planned-failover'>, { plan }: FormFacts): Omit<Form, 'kind'> {
+  const impact =
+    plan === undefined
+      ? [`What it would do could not be asked for; see \`failover ${command.machine} --planned --dry-run\`.`]
+      : impactWords(plan.impact, plan.checks);
   return {
     title: 'Break-glass',
     context: formatCommand({ ...command, code: undefined }),
     text: [
       `${command.machine} is failed over at once, without an approver: "${shorten(command.reason, 300)}"`,
+      ...impact,
       'All approvers are told, and another person reviews it within 24 hours.',
     ],
     fields: [codeField],
@@ -124,17 +132,27 @@ function breakGlassForm(command: CommandOf<'planned-failover'>): Omit<Form, 'kin
   };
 }
 
-function approveForm(command: Command | undefined, { approval, nowMs }: FormFacts): Omit<Form, 'kind'> {
-  if (command?.verb === 'planned-failover') return breakGlassForm(command);
+/** What is decided about: what it does, and what speaks against it. */
+function impactWords(impact: readonly string[], checks: readonly CheckView[]): string[] {
+  const bad = checks.filter((check) => check.state !== 'ok');
+  const worstFirst = [...bad].sort((a, b) => Number(b.state === 'failed') - Number(a.state === 'failed'));
+  return [
+    ...impact.slice(0, 5),
+    ...worstFirst.slice(0, 3).map((check) => `Check ${check.state}: ${check.name}: ${check.detail}`),
+    ...(worstFirst.length > 3 ? [`${worstFirst.length - 3} more checks are not well.`] : []),
+  ];
+}
+
+function approveForm(command: Command | undefined, facts: FormFacts): Omit<Form, 'kind'> {
+  if (command?.verb === 'planned-failover') return breakGlassForm(command, facts);
+  const { approval, nowMs } = facts;
   const target = command?.verb === 'approve' ? command : undefined;
-  const bad = approval?.checks.filter((check) => check.state !== 'ok') ?? [];
   const about =
     approval === undefined
       ? []
       : [
           `${operationWords(approval)}, asked for by ${approval.requestedBy}: "${shorten(approval.reason, 300)}"`,
-          ...approval.impact.slice(0, 5),
-          ...bad.slice(0, 3).map((check) => `Check ${check.state}: ${check.name}: ${check.detail}`),
+          ...impactWords(approval.impact, approval.checks),
           `Expires ${instant(approval.expiresAtMs, nowMs)}.`,
         ];
   return {

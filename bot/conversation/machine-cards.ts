@@ -1,9 +1,11 @@
+import { firstTierTag } from '../../domain/approval.ts';
 import { formatBytes } from '../../domain/units.ts';
 import type { DrillView, MachineView, PointView } from '../../protocol/control-api.ts';
 import { type Button, type Card, type Field, shorten } from '../card.ts';
 import type { PointFilter } from '../command.ts';
 import {
   drillWords,
+  enabledWords,
   hasOwnThresholds,
   isReplicated,
   lagWords,
@@ -39,11 +41,10 @@ export function statusCard(machines: readonly MachineView[], about: string | und
 
 function statusTitle(machines: readonly MachineView[], about: string | undefined): string {
   const needy = machines.filter((machine) => urgencyOf(machine) !== 'none').length;
-  const enabled = machines.filter((machine) => machine.protection.kind === 'protected').length;
   const place = about === undefined ? '' : ` on ${about}`;
   if (machines.length === 0) return `No machines${place}`;
   const need = needy === 0 ? '' : ` · ${needy} ${needy === 1 ? 'needs' : 'need'} attention`;
-  return `${countWords(machines.length, 'machine')}${place} · ${enabled} Enabled${need}`;
+  return `${countWords(machines.length, 'machine')}${place} · ${enabledWords(machines)}${need}`;
 }
 
 function machineTable(machines: readonly MachineView[], nowMs: number) {
@@ -127,6 +128,7 @@ function machineFields(machine: MachineView, nowMs: number): Field[] {
   const isOpen = drill !== null && drill.state !== 'closed';
   return [
     { label: 'Host', value: `${machine.hostName} (${machine.kind})` },
+    ...(machine.tags.length === 0 ? [] : [{ label: 'Tags', value: shorten(tagWords(machine), 300) }]),
     { label: 'Disks', value: diskWords(machine) },
     { label: 'Changes', value: shorten(machine.tracking, 300) },
     ...(policy === null ? [] : [{ label: 'Policy', value: policyWords(policy, machine) }]),
@@ -142,6 +144,12 @@ function machineFields(machine: MachineView, nowMs: number): Field[] {
     ...(protectedFields(machine) ? [{ label: 'Sent', value: formatBytes(machine.sentBytesTotal) }] : []),
     ...(isOpen ? [{ label: 'Drill', value: openDrillWords(machine, drill, nowMs) }] : []),
   ];
+}
+
+/** `tier:0 (two approvals), web`: that tag comes first, because a planned failover waits for two persons by it. Source: CHAT 5.2 */
+function tagWords({ tags }: MachineView): string {
+  const others = tags.filter((tag) => tag !== firstTierTag);
+  return [...(tags.includes(firstTierTag) ? [`${firstTierTag} (two approvals)`] : []), ...others].join(', ');
 }
 
 /** Where it runs now, since when, and whether it still needs the vault for it. Source: A10 */

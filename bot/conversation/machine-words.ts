@@ -49,6 +49,15 @@ export function stateWords(machine: MachineView): string {
   }
 }
 
+/** `961 Enabled`; `2 replicating` while none is further than its first copy, which is no `0 Enabled`. Source: A6 */
+export function enabledWords(machines: readonly MachineView[]): string {
+  const count = (kind: MachineView['protection']['kind']) =>
+    machines.filter(({ protection }) => protection.kind === kind).length;
+  const enabled = count('protected');
+  const replicating = count('initial-replication');
+  return enabled === 0 && replicating > 0 ? `${replicating} replicating` : `${enabled} Enabled`;
+}
+
 type InitialReplication = Extract<MachineView['protection'], { kind: 'initial-replication' }>;
 
 /** The initial replication as a progress bar; rate and time left only when they are known. */

@@ -152,7 +152,7 @@ function presentShow(subject: ShowSubject, answers: readonly ApiAnswer[], nowMs:
     case 'run':
       return done(runDetailCard(find(answers, 'run').run, nowMs));
     case 'approval':
-      return done(approvalDetailCard(find(answers, 'approval').approval, nowMs));
+      return done(approvalDetailCard(find(answers, 'approval').approval, nowMs, personOf(answers)));
     case 'alert':
       return done(alertDetailCard(find(answers, 'alert').alert, nowMs));
     case 'drill': {
@@ -209,9 +209,10 @@ type ApprovalAnswer = Extract<Extract<ApiAnswer, { kind: 'order' }>['answer'], {
 
 /** Asked for, decided or withdrawn. Who runs a failover by it, by a last vote or a break-glass, sees the run. */
 function presentApproval(command: Command, { approval, message }: ApprovalAnswer, nowMs: number): Reply {
-  const card = approvalCard(approval, nowMs);
-  const cards = [{ ...card, text: [message, ...(card.text ?? [])] }];
   const isAsked = ['planned-failover', 'threshold', 'role'].includes(command.verb);
+  const isOwn = isAsked || command.verb === 'tag';
+  const card = approvalCard(approval, nowMs, isOwn ? approval.requestedBy : undefined);
+  const cards = [{ ...card, text: [message, ...(card.text ?? [])] }];
   if (approval.state === 'executing' && approval.runId !== null) {
     const follow = { kind: 'run', runId: approval.runId, what: card.title } as const;
     return { cards, outcome: 'done', follow };

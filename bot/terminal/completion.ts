@@ -13,6 +13,12 @@ const words: Readonly<Record<string, readonly string[]>> = {
   help: runnableVerbs,
 };
 
+/** The two kinds of failover, each with the flags that are its own: a line has those of one kind only. */
+const modes: readonly (readonly string[])[] = [
+  ['--test', '--point', '--network'],
+  ['--planned', '--reason', '--at', '--break-glass', '--confirm', '--code'],
+];
+
 /**
  * What the tabulator key offers: verbs first, then the verb's flags and the machines' names.
  *
@@ -26,12 +32,32 @@ export function completeLine(line: string, machineNames: readonly string[]): [st
   const verb = runnableVerbs.find((known) => known === parts[0]?.toLowerCase());
   if (verb === undefined) return [[], last];
   const known = specOf(verb).flags.filter((flag) => flag.isHidden !== true);
-  const flags = known.map((flag) => `--${flag.name}`);
-  const unused = flags.filter((flag) => !parts.slice(1, -1).includes(flag));
+  const before = wordsBefore(typed);
+  // A text that is still being written, or one that has to be: there is nothing to choose from.
+  if (before === undefined) return [[], last];
+  const asked = known.find((flag) => flag.value !== undefined && `--${flag.name}` === before.at(-1));
+  if (asked !== undefined) return [asked.name === 'machine' ? matching(machineNames, last) : [], last];
+  const others = verb === 'failover' ? otherModes(before) : [];
+  const unused = known
+    .map((flag) => `--${flag.name}`)
+    .filter((flag) => !before.includes(flag) && !others.includes(flag));
   if (last.startsWith('-')) return [matching(unused, last), last];
   if (parts.length === 2) return [matching(words[verb] ?? machineNames, last), last];
   if (verb === 'role' && parts.length === 3) return [matching([...roles, 'none'], last), last];
-  return [matching(parts.at(-2) === '--machine' ? machineNames : unused, last), last];
+  return [matching(unused, last), last];
+}
+
+/** The words before the last one, each text in quotation marks as one of them; undefined within such a text. */
+function wordsBefore(typed: string): string[] | undefined {
+  const plain = typed.replace(/(^|[\s=])(["']).*?\2(?=\s|$)/g, '$1text');
+  if (/(^|[\s=])["']/.test(plain)) return undefined;
+  return plain.toLowerCase().split(/\s+/).slice(0, -1);
+}
+
+/** The flags of the kinds of failover that this line is not. */
+function otherModes(before: readonly string[]): string[] {
+  const own = modes.find((mode) => mode.some((flag) => before.includes(flag)));
+  return own === undefined ? [] : modes.filter((mode) => mode !== own).flat();
 }
 
 function none(verb: string): [string, readonly string[]] {

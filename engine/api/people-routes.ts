@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { minuteWords, selfSetWaitMs } from '../../domain/break-glass.ts';
 import {
   authenticatorBody,
   chatRoutes,
@@ -16,10 +17,10 @@ import { changeMachineTags } from '../approvals/change-tags.ts';
 import { beginSetUp, confirmSetUp, type StepUp } from '../people/authenticator.ts';
 import { type LinkSide, makeLinkCode, redeemLinkCode } from '../people/linking.ts';
 import { findAuthenticator } from '../store/authenticators.ts';
-import type { Database } from '../store/database.ts';
+import { type Database, databaseNowMs } from '../store/database.ts';
 import { appendEvent } from '../store/events.ts';
 import { tellChannels } from '../store/messages.ts';
-import { listPersons, onCallPersons, setOnCall } from '../store/people.ts';
+import { listPersons, onCallPersons, onCallPlaceOf, setOnCall } from '../store/people.ts';
 import { decisionReply, speakerOf } from './approval-routes.ts';
 import type { Person } from './authentication.ts';
 import { type CommandReply, commandsOf, type Order } from './command.ts';
@@ -214,7 +215,17 @@ async function changeOnCall(db: Database, order: Order<z.output<typeof onCallBod
       : `${order.person} set the on-call list: ${found.names.join(', then ')}.`;
   await tellOfOnCall(db, { text, before });
   await appendEvent(db, { kind: 'on-call-changed', text });
-  return answer({ kind: 'done', message: text });
+  return answer({ kind: 'done', message: [text, ...(await ownWaitWords(db, order.person))].join(' ') });
+}
+
+/** Who put themselves on the list learns it now, not when they need it. */
+async function ownWaitWords(db: Database, person: string): Promise<string[]> {
+  const place = await onCallPlaceOf(db, person);
+  if (place === undefined || !place.isSelfSet || place.sinceMs >= selfSetWaitMs) return [];
+  const from = minuteWords((await databaseNowMs(db)) + selfSetWaitMs - place.sinceMs);
+  return [
+    `You put yourself on it: you can break glass only after 24 h, from ${from}, unless another admin sets the list.`,
+  ];
 }
 
 /** Who is on call may act alone: a change of that, and who confirms it, is seen by more people than the one who makes it. */

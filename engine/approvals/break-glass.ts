@@ -1,10 +1,11 @@
-import { type StepUp, stepUpWords } from '../../domain/approval.ts';
-import { decideBreakGlass } from '../../domain/break-glass.ts';
+import type { StepUp } from '../../domain/approval.ts';
+import { breakGlassCodeWords, decideBreakGlass } from '../../domain/break-glass.ts';
 import type { RunId } from '../../domain/ids.ts';
 import { assertNever, invariant } from '../../domain/invariant.ts';
 import { lockApproval, lockOpenApproval } from '../store/approvals.ts';
+import { findAuthenticator } from '../store/authenticators.ts';
 import { type Database, databaseNowMs } from '../store/database.ts';
-import { onCallPlaceOf } from '../store/people.ts';
+import { onCallPlaceOf, siteAdmins } from '../store/people.ts';
 import { begin } from './begin.ts';
 import { type ApprovalDeps, type ApprovalOutcome, refused } from './deps.ts';
 import { failoverTarget } from './failover-facts.ts';
@@ -66,8 +67,13 @@ async function refuseBreakGlass(
     typedName,
     reason,
     waitedMs: await waitedMs(db, order),
+    hasOtherAdmin: (await siteAdmins(db)).some((admin) => admin !== speaker.person),
+    nowMs: await databaseNowMs(db),
   };
-  const asked = decideBreakGlass({ ...facts, stepUp: order.code === undefined ? 'not-given' : 'unchecked' });
+  const asked = decideBreakGlass({
+    ...facts,
+    stepUp: order.code === undefined ? await withoutCode(db, speaker.person) : 'unchecked',
+  });
   const decision =
     asked.kind === 'step-up' && order.code !== undefined
       ? decideBreakGlass({ ...facts, stepUp: await verify(deps, db, { person: speaker.person, code: order.code }) })
@@ -78,12 +84,17 @@ async function refuseBreakGlass(
     case 'refused':
       return refused('not-allowed', decision.message, { nextStep: decision.nextStep });
     case 'step-up': {
-      const { message, nextStep } = stepUpWords(decision.stepUp);
+      const { message, nextStep } = breakGlassCodeWords(decision.stepUp);
       return refused('step-up', message, { nextStep });
     }
     default:
       return assertNever(decision);
   }
+}
+
+/** Who has no authenticator hears of that, and not of a code that they cannot have. */
+async function withoutCode(db: Database, person: string): Promise<StepUp> {
+  return (await findAuthenticator(db, person))?.isConfirmed === true ? 'not-given' : 'no-authenticator';
 }
 
 function verify(deps: ApprovalDeps, db: Database, proof: { person: string; code: string }): Promise<StepUp> {

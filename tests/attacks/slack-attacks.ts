@@ -61,10 +61,11 @@ const people: readonly PlatformAttack[] = [
     by: 'ana',
     hears: own,
     attack: async (scene, { workspace, slackSays }) => {
-      const { id } = await scene.pending();
+      // Her own card offers to withdraw; this is the button of everybody else's.
+      const value = approveLine(await scene.pending(), await codeOf(scene, 'ana'));
       const ana = workspace.as('ana');
-      await slackSays('ana', () => ana.types('#dr', `/dr show ${id}`), /\[Approve\]/);
-      return slackSays('ana', () => ana.clicks('#dr', 'Approve'), own);
+      await slackSays('ana', () => ana.types('#dr', '/dr version'), /Lifeboat 0/);
+      return slackSays('ana', () => ana.clicksStale('#dr', { actionId: 'run:0', value }), own);
     },
   },
   {

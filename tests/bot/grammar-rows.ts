@@ -421,7 +421,7 @@ export const usageRows: readonly UsageRow[] = [
   ['failover vm-7 --planned --reason x --at in 30m', /did not expect `30m`/],
   ['failover vm-7 --planned --reason x --at "in 8d"', /at most 7d/],
   ['failover vm-7 --planned --reason x --break-glass', /name once more/],
-  ['failover vm-7 --planned --reason x --break-glass --confirm vm-8', /name once more/],
+  ['failover vm-7 --planned --reason x --break-glass --confirm vm-8', /typed vm-8 .* machine is vm-7/],
   ['failover vm-7 --planned --reason x --confirm vm-7', /belongs to --break-glass/],
   ['failover vm-7 --planned --reason x --code 123456', /belongs to --break-glass/],
   ['failover vm-7 --planned --reason DC power', /quotation marks/, 'failover vm-7 --planned --reason "DC power"'],

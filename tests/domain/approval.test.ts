@@ -11,7 +11,7 @@ import {
   type VoteFacts,
   whyDead,
 } from '../../domain/approval.ts';
-import { type BreakGlassFacts, decideBreakGlass, decideReview } from '../../domain/break-glass.ts';
+import { type BreakGlassFacts, breakGlassCodeWords, decideBreakGlass, decideReview } from '../../domain/break-glass.ts';
 import { changedFields } from '../../domain/changed-fields.ts';
 import { hourMs, minuteMs } from '../../domain/units.ts';
 
@@ -224,6 +224,8 @@ describe('break-glass', () => {
     typedName: 'vm-7',
     reason: 'site is burning',
     waitedMs: undefined,
+    hasOtherAdmin: true,
+    nowMs: Date.UTC(2026, 10, 22, 9, 52, 30),
     stepUp: 'proven',
   };
   test('a person on call goes on at once with the name typed, or after five minutes without a vote', () => {
@@ -252,9 +254,19 @@ describe('break-glass', () => {
     expect(decideBreakGlass({ ...alone, onCall }).kind).toBe('allowed');
     expect(decideBreakGlass({ ...alone, onCall: { ...onCall, sinceMs: hourMs } })).toEqual({
       kind: 'refused',
-      message: expect.stringMatching(/You put yourself on the on-call list 1 h.* ago, .* For another 23 h/),
+      message: expect.stringMatching(
+        /You put yourself on the on-call list 1 h.* ago, .* You may go on alone from 2026-11-23 08:53Z/,
+      ),
       nextStep: expect.stringContaining('`oncall set ana`'),
     });
+  });
+
+  test('names no other admin where there is none, and no approval where a code or an authenticator is missing', () => {
+    const self = { ...alone, onCall: { isSelfSet: true, sinceMs: 0 }, hasOtherAdmin: false };
+    expect(decideBreakGlass(self)).toMatchObject({ nextStep: expect.stringMatching(/^There is no other admin/) });
+    for (const stepUp of ['not-given', 'no-authenticator'] as const) {
+      expect(breakGlassCodeWords(stepUp).message).toContain('Going on without an approval needs');
+    }
   });
 
   const done = {

@@ -81,6 +81,8 @@ describe('an approval', () => {
     const done = { ...pending, state: 'succeeded', decidedAtMs: nowMs - 1000, isBreakGlass: true, review } as const;
     await site.open(`/approvals/${pending.id}`, { approvals: [done] });
     await page.getByText(/Needs a review by .* \(due in 20 h\)/).waitFor();
+    await page.getByRole('heading', { name: 'What was asked for' }).waitFor();
+    await page.getByText('none; it was run by break-glass').waitFor();
     await page.getByRole('button', { name: 'Review…' }).click();
     const dialog = page.getByRole('dialog', { name: `Review ${pending.id}` });
     await dialog.getByLabel('Note').waitFor();
@@ -121,6 +123,10 @@ describe('an approval', () => {
     expect(await placesOf(page, '654321')).toEqual(['fields']);
     await page.keyboard.press('Enter');
     await page.getByText('That code is wrong').first().waitFor();
+    await site.picture('approval-refused-360');
+    // Said right above the field, whole in sight, and the field has the focus.
+    await eventually(() => page.evaluate(refusalScript)).toEqual({ isAbove: true, isSeen: true, focus: 'code' });
+    expect(await soundDialog()).toEqual([]);
     expect(await placesOf(page, '654321')).toEqual([]);
     await page.keyboard.type('123456');
     await page.keyboard.press('Enter');
@@ -178,6 +184,14 @@ describe('an approval', () => {
   });
 });
 
+/** Where a refused code is said: above its field, both in the window, without scrolling. */
+const refusalScript = `(() => {
+  const box = (place) => document.querySelector(place).getBoundingClientRect();
+  const [said, field, foot] = [box('#form-refusal > *'), box('.code-input'), box('dialog[open] .dialog-foot')];
+  const isAbove = said.height > 0 && said.bottom <= field.top && field.top - said.bottom < 60;
+  return { isAbove, isSeen: said.top >= 0 && field.bottom <= foot.top, focus: document.activeElement.name };
+})()`;
+
 /** What is wrong with the dialog that is open: a serious finding, what is cut off, the line that it stands for out of sight. */
 async function soundDialog(): Promise<string[]> {
   const { height } = page.viewportSize() ?? { height: 0 };
@@ -216,6 +230,47 @@ describe('an action', () => {
     expect(harness.linesSent).toEqual(['failover vm-7 --planned --dry-run', `${line} --at tonight`, line]);
     await page.keyboard.press('Escape');
     await eventually(() => page.getByRole('dialog').count()).toBe(0);
+  });
+});
+
+describe('a line of the palette', () => {
+  const typeLine = async (line: string) => {
+    await page.keyboard.press('Control+k');
+    await page.getByRole('combobox', { name: /line to run/ }).waitFor();
+    await page.keyboard.type(line);
+  };
+
+  test('that ends with a flag without its value is asked for the value', async () => {
+    site.talksWith({
+      ask: async (call) => (call.kind === 'plannedFailover' ? planned(call.body.dryRun === true) : well().ask(call)),
+    });
+    await look(page, 'light', 360, 740);
+    await site.open('/');
+    await typeLine('failover vm-7 --planned --rea');
+    await page.keyboard.press('Enter');
+    await page.getByRole('option', { name: 'Run: failover vm-7 --planned --reason' }).waitFor();
+    await page.keyboard.press('Enter');
+    const dialog = page.getByRole('dialog', { name: 'Planned failover of vm-7' });
+    await dialog.getByText('dry run: it can be asked for').waitFor();
+    await eventually(() => page.evaluate('document.activeElement.id')).toBe('sheet-reason');
+    expect(await dialog.getByRole('button', { name: 'Ask for approval' }).getAttribute('aria-disabled')).toBe('false');
+    expect(harness.linesSent).toEqual(['failover vm-7 --planned --dry-run']);
+  });
+
+  test('that cannot be read says so, and Run is off', async () => {
+    site.talksWith(well());
+    await site.open('/');
+    await typeLine('failover vm-7 --tset');
+    await page.keyboard.press('Enter');
+    const dialog = page.getByRole('dialog', { name: 'Failover vm-7' });
+    await dialog.getByText(/Did you mean/).waitFor();
+    const run = dialog.getByRole('button', { name: 'Run', exact: true });
+    expect(await run.getAttribute('aria-disabled')).toBe('true');
+    await eventually(() => page.evaluate("document.activeElement.closest('.dry-run') !== null")).toBe(true);
+    expect(await soundDialog()).toEqual([]);
+    await site.picture('action-off-360');
+    await run.click({ force: true });
+    expect(harness.linesSent).toEqual(['failover vm-7 --tset --dry-run']);
   });
 });
 

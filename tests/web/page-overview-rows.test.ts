@@ -79,7 +79,7 @@ describe('a first copy', () => {
     expect(await row('vm-7').textContent()).toContain('no point yet');
     expect(await row('vm-7').textContent()).not.toMatch(/Unknown|Warning/);
     const group = (name: string) => page.locator(`[data-key^="host:"]`, { hasText: name }).textContent();
-    expect(await group('host-01')).toMatch(/Replicating.*1 machine · 0 Enabled · 1 replicating/s);
+    expect(await group('host-01')).toMatch(/Replicating.*1 machine · 1 replicatingagent/s);
     expect(await group('host-02')).toContain('1 needs attention');
     expect(await row('vm-10').locator('.cell-state .chip-unknown').count()).toBe(1);
     expect(await row('vm-10').locator('.cell-health').isVisible()).toBe(true);
@@ -105,6 +105,47 @@ describe('a first copy', () => {
     }
   });
 });
+
+describe('a group', () => {
+  test('of which one was failed over says so of that one only, and on a phone no word of it is cut off', async () => {
+    const moved = {
+      kind: 'failed-over',
+      target: 'recovery-1',
+      vmName: 'vm-8-Failover',
+      atMs: nowMs,
+      disks: 'local',
+      runId: 'run_1',
+    } as const;
+    const vm8 = { ...firstCopy('vm-8'), protection: moved, health: { kind: 'healthy' } } as const;
+    await open([{ ...cannedMachine(61, 'host-01', nowMs), name: 'vm-7', tags: ['tier:0'] }, vm8]);
+    for (const width of [1280, 360]) {
+      await look(page, 'light', width, 800);
+      await page.locator(width === 360 ? '.tree-cards' : '.tree-wide').waitFor();
+      const group = page.locator('.row-host');
+      expect(await group.locator('.roll-up').innerText()).toMatch(/^1 Enabled · 1 failed over\s*2 machines$/);
+      expect(await group.locator('.chip-moved').count()).toBe(1);
+      expect(await cutGroups()).toEqual([]);
+      expect(await row('vm-7').locator('.tag').isVisible()).toBe(true);
+    }
+    const silent = firstCopy('vm-10', {}, {}, 90_000);
+    await open([{ ...cannedMachine(61, 'host-01', nowMs), name: 'vm-7' }, vm8, firstCopy('vm-9'), silent]);
+    const words = await page.locator('.row-host .roll-up').innerText();
+    expect(words).toMatch(/^1 needs attention\s*1 Enabled · 2 replicating · 1 failed over$/);
+    expect(await cutGroups()).toEqual([]);
+  });
+});
+
+/** Words of sites and hosts that are cut off, or lie outside of their row. */
+function cutGroups(): Promise<string[]> {
+  return page.evaluate(`[...document.querySelectorAll('.row-site, .row-host')].flatMap((row) => {
+    const outer = row.getBoundingClientRect();
+    return [...row.querySelectorAll('.roll-up, .chip-words, .roll-up-counts')].flatMap((one) => {
+      const { right, bottom } = one.getBoundingClientRect();
+      const isCut = one.scrollWidth > one.clientWidth + 1 && one.clientWidth > 0;
+      return isCut || right > outer.right || bottom > outer.bottom ? [one.textContent] : [];
+    });
+  })`);
+}
 
 /** Rows whose state is not shown whole, or whose last button lies outside of them. */
 function cutRows(): Promise<string[]> {

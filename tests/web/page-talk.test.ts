@@ -6,6 +6,7 @@ import {
   actionTitle,
   completedLine,
   isIncomplete,
+  isLineRefused,
   missingPieces,
   readAction,
 } from '../../bot/web/page/action-lines.ts';
@@ -205,6 +206,36 @@ describe('an action', () => {
       flags,
       hasDryRun,
     ]);
+  });
+
+  test.each([
+    ['failover vm-7 --planned --reason', 'failover vm-7 --planned', ['reason', 'at']],
+    ['failover vm-7 --planned --at --reason=', 'failover vm-7 --planned', ['reason', 'at']],
+    ['mute alr_1 --reason ', 'mute alr_1', ['reason']],
+  ])('%s: a flag at the end without its value is asked for', (line, rest, flags) => {
+    expect(missingPieces(line).map(({ flag }) => flag)).toEqual(flags);
+    expect(isIncomplete(line)).toBe(true);
+    expect(completedLine(line, { reason: 'DC work' })).toBe(`${rest} --reason "DC work"`);
+  });
+
+  test('whoever begins a time has to give it, and a flag that the sheet does not ask for stays in the line', () => {
+    const required = (line: string) => missingPieces(line).filter(({ isRequired }) => isRequired);
+    expect(required('failover vm-7 --planned --reason x --at').map(({ flag }) => flag)).toEqual(['at']);
+    expect(required('failover vm-7 --planned --reason x')).toEqual([]);
+    expect(completedLine('failover vm-7 --test --point', {})).toBe('failover vm-7 --test --point');
+    expect(completedLine('pause vm-7 --reason "use --for"', { for: '1h' })).toBe(
+      'pause vm-7 --reason "use --for" --for 1h',
+    );
+  });
+
+  test('a dry run that cannot read the line turns Run off; an outage and failed checks do not', () => {
+    const told = (title: string, tone: Card['tone']) =>
+      isLineRefused({ kind: 'cards', topics: [], cards: [{ title, tone, audience: 'asker' }] });
+    expect(told('Not understood; nothing was done', 'warning')).toBe(true);
+    expect(told('Not found; nothing was done', 'warning')).toBe(true);
+    expect(told('The engine cannot be reached or does not answer', 'bad')).toBe(false);
+    expect(told('Planned failover of vm-7 · dry run: 1 of 4 checks fail', 'warning')).toBe(false);
+    expect(isLineRefused({ kind: 'asked' })).toBe(false);
   });
 
   test('only a line that lacks a word of the person is opened instead of run', () => {

@@ -1,5 +1,7 @@
+import type { Card } from '../../card.ts';
 import { quoteWord } from '../../format-command.ts';
 import { isRunnableVerb, specOf } from '../../verb-table.ts';
+import type { Answer } from './talk.ts';
 
 /** A piece of a line that the action sheet asks for. */
 export type MissingPiece = {
@@ -84,14 +86,37 @@ const pieces: Readonly<Record<string, readonly MissingPiece[]>> = {
 
 /** What the line still lacks or could have; nothing for a verb that has all it needs. */
 export function missingPieces(line: string): readonly MissingPiece[] {
+  const { rest, open } = withoutOpenFlags(line);
+  // Who typed the flag of an optional piece wants it: nothing runs without its value.
+  return piecesOf(rest)
+    .filter((piece) => !hasFlag(rest, piece.flag))
+    .map((piece) => (open.includes(piece.flag) ? { ...piece, isRequired: true } : piece));
+}
+
+/** The line without the flags at its end that still need a value and that the sheet has fields for: `--planned --reason`. */
+export function withoutOpenFlags(line: string): { readonly rest: string; readonly open: readonly string[] } {
+  const last = /\s--([a-z-]+)=?\s*$/i.exec(line);
+  const flag = last?.[1]?.toLowerCase() ?? '';
+  if (last === null || !piecesOf(line).some((piece) => piece.flag === flag)) return { rest: line, open: [] };
+  const before = withoutOpenFlags(line.slice(0, last.index));
+  return { rest: before.rest, open: [...before.open, flag] };
+}
+
+function piecesOf(line: string): readonly MissingPiece[] {
   const { verb, kind } = readAction(line);
-  const known = pieces[kind === 'other' ? verb : kind] ?? [];
-  return hasFlag(line, 'break-glass') ? [] : known.filter((piece) => !hasFlag(line, piece.flag));
+  return hasFlag(line, 'break-glass') ? [] : (pieces[kind === 'other' ? verb : kind] ?? []);
 }
 
 /** True when the line cannot be carried out without something that a person has to write. */
 export function isIncomplete(line: string): boolean {
   return missingPieces(line).some((piece) => piece.isRequired && piece.value === '');
+}
+
+/** The dry run could not read the line, or finds nothing of its name: no field of the sheet mends that, and neither does Run. */
+export function isLineRefused(dryRun: Answer): boolean {
+  const isRefused = ({ title, tone }: Card) =>
+    tone !== 'bad' && /^Not (understood|found); nothing was done$|is not available in this version/.test(title);
+  return dryRun.kind === 'cards' && dryRun.cards.some(isRefused);
 }
 
 /** The line with what was filled in. What was typed stands in quotation marks where it must, so that it is a text and never a flag. */
@@ -100,7 +125,7 @@ export function completedLine(line: string, answers: Readonly<Record<string, str
     const text = (answers[piece.flag] ?? piece.value).replaceAll(/\s+/g, ' ').trim();
     return text === '' ? [] : [`--${piece.flag} ${asText(text)}`];
   });
-  return [withoutProgram(line), ...added].join(' ');
+  return [withoutProgram(withoutOpenFlags(line).rest), ...added].join(' ');
 }
 
 /** In quotation marks unless it is a plain word: a lone `?` would be a call for help. */

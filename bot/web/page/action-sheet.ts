@@ -6,6 +6,7 @@ import {
   actionTitle,
   completedLine,
   effectOf,
+  isLineRefused,
   type MissingPiece,
   missingPieces,
   readAction,
@@ -56,7 +57,7 @@ function askingView(page: Page, { sheet, line, close }: Parts): TemplateResult {
   const effect = effectOf(sheet.line);
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
-    if (!(event.currentTarget instanceof HTMLFormElement)) return;
+    if (!(event.currentTarget instanceof HTMLFormElement) || isLineRefused(sheet.dryRun)) return;
     // The fields know more than the last drawing: who types fast sends all of it.
     const typed = completedLine(sheet.line, answersIn(event.currentTarget));
     // A line that was refused and corrected is another one.
@@ -64,6 +65,7 @@ function askingView(page: Page, { sheet, line, close }: Parts): TemplateResult {
       void say(page, typed, { kind: 'sheet', number: sheet.number });
   };
   const pieces = missingPieces(sheet.line);
+  const isOff = isLineRefused(sheet.dryRun);
   return html`<form class="dialog-form" autocomplete="off" @submit=${submit}>
     <div class="dialog-body">
       <div role="alert">${refusalView(page, sheet)}</div>
@@ -71,9 +73,10 @@ function askingView(page: Page, { sheet, line, close }: Parts): TemplateResult {
       ${dryRunView(page, sheet)}
     </div>
     <div class="dialog-foot">
-      ${effect === undefined ? nothing : html`<p class="effect">${textOf(effect)}</p>`}
+      ${isOff ? html`<p class="effect" id="sheet-off">Off: the line cannot be run as it stands. Why stands above.</p>` : effect === undefined ? nothing : html`<p class="effect">${textOf(effect)}</p>`}
       <button type="button" class="button button-default" @click=${close}>Cancel</button>
-      <button type="submit" class="button button-primary" ${pieces.length === 0 ? ref(takeFocus) : nothing} aria-busy=${isBusy ? 'true' : 'false'}>
+      <button type="submit" class="button button-primary" ${pieces.length === 0 ? ref(takeFocus) : nothing} aria-busy=${isBusy ? 'true' : 'false'}
+        aria-disabled=${isOff ? 'true' : 'false'} aria-describedby=${isOff ? 'sheet-off' : nothing}>
         ${isBusy ? 'Sending …' : runLabel(sheet.line)}
       </button>
     </div>
@@ -85,6 +88,11 @@ function refusalView(page: Page, { refusal }: Sheet): TemplateResult | typeof no
   if (refusal.kind === 'none') return nothing;
   const answer = answerView(page, refusal, { onButton: (button, event) => pressInDialog(page, button, event) });
   return html`<div class="sheet-answer" ${ref(comeIntoView)}>${answer}</div>`;
+}
+
+/** For `ref`: a refusal is read from the button that it turns off; who types in a field is left alone. */
+function takeFocusFromRun(element: Element | undefined): void {
+  if (document.activeElement?.matches('dialog [type="submit"]') === true) takeFocus(element);
 }
 
 /** True for an answer that says no more than that it did not work: what was written is worth a second try. */
@@ -120,11 +128,12 @@ function dryRunView(page: Page, { line, dryRun }: Sheet): TemplateResult | typeo
   if (!hasDryRun) return nothing;
   const options: CardOptions =
     kind === 'other' ? { onButton: (button, event) => pressInDialog(page, button, event) } : { hasActions: false };
+  const isRefused = isLineRefused(dryRun);
   return html`<section class="dry-run" aria-label="Dry run" aria-busy=${dryRun.kind === 'asked' ? 'true' : 'false'}>
     <p class="overline">What it would do</p>
     ${
       dryRun.kind === 'cards'
-        ? dryRun.cards.map((card) => cardView(page, card, options))
+        ? html`<div class="sheet-answer" tabindex=${isRefused ? '-1' : nothing} ${isRefused ? ref(takeFocusFromRun) : nothing}>${dryRun.cards.map((card) => cardView(page, card, options))}</div>`
         : answerView(page, dryRun, { busyWords: 'Checking. Nothing is started …' })
     }
   </section>`;

@@ -102,7 +102,7 @@ function openApproval(page: Page, approval: ApprovalView): TemplateResult {
       <p class="approval-state">${chip(page, toneOf(approval), stateOf(approval))} ${deadlineWords(approval, nowMs)}</p>
       ${state === 'pending' ? badChecksView(approval.checks) : nothing}
     </header>
-    ${whyView(approval, nowMs)} ${impactView(approval.impact)} ${checksView(approval.checks)}
+    ${whyView(approval, nowMs)} ${impactView(approval)} ${checksView(approval.checks)}
     ${factsView([...approval.facts, ...ownFacts(approval, nowMs)])}
     ${runId === null ? nothing : topicView(page, `run:${runId}`)}
     <p class="approval-id">${id} · revision ${revision} · digest ${digest.slice(0, 8)}</p>

@@ -52,11 +52,11 @@ export function whyView(
   </section>`;
 }
 
-/** What stops, for how long, what is lost. */
-export function impactView(impact: readonly string[]): TemplateResult | typeof nothing {
+/** What stops, for how long, what is lost; as it was foreseen, so once all is over it says so. */
+export function impactView({ impact, state }: ApprovalView): TemplateResult | typeof nothing {
   if (impact.length === 0) return nothing;
   return html`<section class="approval-part approval-impact">
-    <h2>What happens</h2>
+    <h2>${isOver(state) ? 'What was asked for' : 'What happens'}</h2>
     <ul>${impact.map((sentence) => html`<li>${textOf(sentence)}</li>`)}</ul>
   </section>`;
 }
@@ -116,13 +116,23 @@ export function ownFacts(approval: ApprovalView, nowMs: number): Fact[] {
   ];
 }
 
-function votesOf({ votes, neededCount }: ApprovalView, nowMs: number): Fact {
+function isOver(state: ApprovalView['state']): boolean {
+  return state !== 'pending' && state !== 'approved' && state !== 'executing';
+}
+
+function noVotesWords({ isBreakGlass, state, neededCount }: ApprovalView): string {
+  if (isBreakGlass) return state === 'executing' ? 'none; it runs by break-glass' : 'none; it was run by break-glass';
+  return isOver(state) ? `none, ${neededCount} needed` : `none yet, ${neededCount} needed`;
+}
+
+function votesOf(approval: ApprovalView, nowMs: number): Fact {
+  const { votes, neededCount } = approval;
   const words = votes.map(({ person, decision, atMs, via, reason }) => {
     const why = reason === '' ? '' : `: "${reason}"`;
     return `${person} ${decision === 'approve' ? 'approved' : 'rejected'} ${absoluteTime(atMs, nowMs)} (${via})${why}`;
   });
   return {
     label: 'Votes',
-    value: words.length === 0 ? `none yet, ${neededCount} needed` : `${words.join('; ')} · ${neededCount} needed`,
+    value: words.length === 0 ? noVotesWords(approval) : `${words.join('; ')} · ${neededCount} needed`,
   };
 }

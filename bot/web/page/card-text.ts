@@ -19,5 +19,16 @@ export function codeOf(raw: string): TemplateResult {
 const pieces = /((?<!\S)\S{0,20}-\S{1,20}(?!\S)|\d+ (?:ms|s|min|h|d|%|[KMGT]?i?B(?:\/s)?)(?![A-Za-z0-9]))/;
 
 function unbroken(text: string): (TemplateResult | string)[] {
-  return text.split(pieces).map((part, index) => (index % 2 === 1 ? html`<span class="word">${part}</span>` : part));
+  return wordsOf(text, pieces);
+}
+
+const numbers = /(\d+ (?:ms|s|min|h|d|%|[KMGT]?i?B(?:\/s)?)(?![A-Za-z0-9]))/;
+
+/** A harmless text whose lines break anywhere but between a number and its unit. */
+export function numbersWhole(text: string): (TemplateResult | string)[] {
+  return wordsOf(text, numbers);
+}
+
+function wordsOf(text: string, kept: RegExp): (TemplateResult | string)[] {
+  return text.split(kept).map((part, index) => (index % 2 === 1 ? html`<span class="word">${part}</span>` : part));
 }

@@ -1,7 +1,7 @@
 import type { Button } from '../../card.ts';
 import type { Form, FormAnswers } from '../../form.ts';
 import { isRunnableVerb, specOf } from '../../verb-table.ts';
-import { isIncomplete, readAction, withoutProgram } from './action-lines.ts';
+import { isIncomplete, readAction, withoutOpenFlags, withoutProgram } from './action-lines.ts';
 import type { Page } from './page.ts';
 import type { Place } from './talk.ts';
 
@@ -48,7 +48,8 @@ export function openSheet(page: Page, typed: string): void {
   const line = withoutProgram(typed);
   const number = nextNumber();
   page.dispatch({ kind: 'talk-sheet-opened', number, line });
-  if (readAction(line).hasDryRun) void say(page, `${line} --dry-run`, { kind: 'dry-run', number });
+  if (readAction(line).hasDryRun)
+    void say(page, `${withoutOpenFlags(line).rest} --dry-run`, { kind: 'dry-run', number });
 }
 
 const repeatMs = 700;

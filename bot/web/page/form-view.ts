@@ -35,7 +35,11 @@ function resultView(page: Page, result: NonNullable<OpenForm['result']>, close: 
 }
 
 function fieldsView(page: Page, open: OpenForm, close: () => void): TemplateResult {
-  const { form, isBusy, refusal, problem } = open;
+  const { form, isBusy } = open;
+  const isRefused = open.refusal.length > 0 || open.problem !== undefined || form.problem !== undefined;
+  const refused = refusedView(page, open);
+  // Its code is gone and has to be typed again, so there it is said why; on a phone the head is far from it.
+  const hasCode = form.fields.some(({ kind }) => kind === 'code');
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
     if (!(event.currentTarget instanceof HTMLFormElement) || isRepeat(page, `form ${open.number}`, event)) return;
@@ -43,16 +47,9 @@ function fieldsView(page: Page, open: OpenForm, close: () => void): TemplateResu
   };
   return html`<form class="dialog-form" autocomplete="off" @submit=${submit}>
     <div class="dialog-body">
-      <div role="alert">
-        ${problem === undefined ? nothing : html`<div ${ref(comeIntoView)}>${problemView(problem)}</div>`}
-        ${
-          refusal.length === 0
-            ? nothing
-            : html`<div class="sheet-answer" ${ref(comeIntoView)}>${refusal.map((card) => cardView(page, card, { hasActions: false, headingLevel: 3 }))}</div>`
-        }
-      </div>
-      <div class="form-text">${form.text.map((sentence) => html`<p>${textOf(sentence)}</p>`)}</div>
-      ${form.fields.map((field, index) => fieldView(field, index === 0))}
+      ${hasCode ? nothing : refused}
+      <div class="form-text">${form.text.slice(form.problem === undefined ? 0 : 1).map((sentence) => html`<p>${textOf(sentence)}</p>`)}</div>
+      ${form.fields.map((field, index) => html`${field.kind === 'code' ? refused : nothing}${fieldView(field, { isFirst: index === 0, isRefused })}`)}
     </div>
     <div class="dialog-foot">
       ${typedView(page, form.context)}
@@ -62,6 +59,32 @@ function fieldsView(page: Page, open: OpenForm, close: () => void): TemplateResu
       </button>
     </div>
   </form>`;
+}
+
+const refusalId = 'form-refusal';
+
+/** Why the form was not taken. */
+function refusedView(page: Page, { form, refusal, problem }: OpenForm): TemplateResult {
+  const isAgain = form.problem !== undefined && problem === undefined && refusal.length === 0;
+  return html`<div role="alert" id=${refusalId}>
+    ${isAgain ? html`<p class="problem form-problem" ${ref(comeToCode)}>✖ ${textOf(form.problem ?? '')}</p>` : nothing}
+    ${problem === undefined ? nothing : html`<div ${ref(comeToCode)}>${problemView(problem)}</div>`}
+    ${
+      refusal.length === 0
+        ? nothing
+        : html`<div class="sheet-answer form-refusal" ${ref(comeToCode)}>${refusal.map((card) => cardView(page, card, { hasActions: false, headingLevel: 3 }))}</div>`
+    }
+  </div>`;
+}
+
+/** For `ref`: a refusal comes into view, and the code can be typed again at once. */
+function comeToCode(element: Element | undefined): void {
+  if (element === undefined) return;
+  queueMicrotask(() => {
+    const code = element.closest('form')?.querySelector('.code-input');
+    if (code instanceof HTMLElement) code.focus();
+  });
+  comeIntoView(element);
 }
 
 /** Reads the fields, and empties those that hold codes at once. */
@@ -75,7 +98,7 @@ function takeAnswers(element: HTMLFormElement, fields: readonly FormField[]): Fo
   return Object.fromEntries(answers.filter(([, value]) => value !== ''));
 }
 
-function fieldView(field: FormField, isFirst: boolean): TemplateResult {
+function fieldView(field: FormField, { isFirst, isRefused }: { isFirst: boolean; isRefused: boolean }): TemplateResult {
   const id = `form-${field.id}`;
   const hintId = `${id}-hint`;
   const isChoice = field.kind === 'choice';
@@ -87,9 +110,10 @@ function fieldView(field: FormField, isFirst: boolean): TemplateResult {
       ${field.options.map((option, index) => choiceView(field, option, isFirst && index === 0))} ${hint}
     </fieldset>`;
   }
+  const describedBy = [...(field.hint === undefined ? [] : [hintId]), ...(isRefused ? [refusalId] : [])];
   return html`<div class="ask">
     <label for=${id}>${words}</label>
-    ${inputView(field, { id, isFirst, hintId: field.hint === undefined ? nothing : hintId })} ${hint}
+    ${inputView(field, { id, isFirst, isRefused, hintId: describedBy.length === 0 ? nothing : describedBy.join(' ') })} ${hint}
   </div>`;
 }
 
@@ -109,10 +133,16 @@ function choiceView(field: Choice, option: Choice['options'][number], isFirst: b
   </label>`;
 }
 
-type InputLook = { readonly id: string; readonly isFirst: boolean; readonly hintId: string | typeof nothing };
+type InputLook = {
+  readonly id: string;
+  readonly isFirst: boolean;
+  readonly isRefused: boolean;
+  /** Of what describes it: its hint, and why the form was not taken. */
+  readonly hintId: string | typeof nothing;
+};
 
 function inputView(field: Exclude<FormField, Choice>, look: InputLook): TemplateResult {
-  const { id, isFirst, hintId } = look;
+  const { id, isFirst, isRefused, hintId } = look;
   if (field.kind === 'code') {
     return html`<input
       class="field code-input"
@@ -128,6 +158,7 @@ function inputView(field: Exclude<FormField, Choice>, look: InputLook): Template
       ?required=${field.isRequired}
       ${isFirst ? ref(takeFocus) : nothing}
       aria-describedby=${hintId}
+      aria-invalid=${isRefused ? 'true' : nothing}
     />`;
   }
   if (field.kind === 'paragraph') {

@@ -17,26 +17,39 @@ const shownCountMax = 3;
 /** The three things that a person looks for first. */
 export function needsMeView(page: Page): TemplateResult {
   const needs = needsMe(page.state);
+  const waiting = [
+    ...needs.approvals.map((one) => approvalItem(page, one)),
+    ...needs.reviews.map((one) => reviewItem(page, one)),
+  ];
+  const alerts = needs.alerts.map((one) => alertItem(page, one));
+  const panels: readonly Panel[] = [
+    { title: 'Waiting for me', href: '/approvals', none: 'Nothing waits for you.', items: waiting },
+    { title: 'Open alerts', href: '/alerts', none: 'No open alert.', items: alerts },
+    { title: 'Running', href: undefined, none: 'Nothing is running.', items: runItems(page, needs) },
+  ];
   return html`<section class="needs" aria-label="What needs me">
-    ${panel(page, { title: 'Waiting for me', href: '/approvals', none: 'Nothing waits for you.' }, [
-      ...needs.approvals.map((one) => approvalItem(page, one)),
-      ...needs.reviews.map((one) => reviewItem(page, one)),
-    ])}
-    ${panel(
-      page,
-      { title: 'Open alerts', href: '/alerts', none: 'No open alert.' },
-      needs.alerts.map((one) => alertItem(page, one)),
-    )}
-    ${panel(page, { title: 'Running', href: undefined, none: 'Nothing is running.' }, runItems(page, needs))}
+    ${panels.map((one) => panel(page, one))} ${quietLine(page, panels)}
   </section>`;
 }
 
-type Panel = { readonly title: string; readonly href: string | undefined; readonly none: string };
+type Panel = {
+  readonly title: string;
+  readonly href: string | undefined;
+  readonly none: string;
+  readonly items: readonly TemplateResult[];
+};
 
-function panel(page: Page, { title, href, none }: Panel, items: readonly TemplateResult[]): TemplateResult {
+/** In the place of all empty panels where there is little room: three of them would push the machines off a phone. */
+function quietLine(page: Page, panels: readonly Panel[]): TemplateResult | typeof nothing {
+  const none = panels.filter(({ items }) => items.length === 0).map((one) => one.none);
+  if (none.length === 0) return nothing;
+  return html`<p class="muted needs-quiet">${page.state.site === undefined ? 'Connecting' : none.join(' ')}</p>`;
+}
+
+function panel(page: Page, { title, href, none, items }: Panel): TemplateResult {
   const count = items.length;
   const isKnown = page.state.site !== undefined;
-  return html`<div class="card need">
+  return html`<div class="card need ${count === 0 ? 'need-empty' : ''}">
     <h2>${title}<span class="need-count">${isKnown ? count : ''}</span>${
       href !== undefined && count > 0 ? html`<a href=${href} aria-label="All: ${title}">All</a>` : nothing
     }</h2>

@@ -109,26 +109,35 @@ export function copyStateCell(page: Page, machine: MachineView): TemplateResult 
 
 /** What a site or a host is like in all: the worst first, then the counts. */
 export function rollUpCell(page: Page, rollUp: RollUp): TemplateResult {
-  const { count, enabledCount, replicatingCount, movedCount } = rollUp;
-  if (count === 0) return mutedWords('no machine reported');
+  if (rollUp.count === 0) return mutedWords('no machine reported');
   const { tone, words } = rollUpWords(rollUp);
+  const machines = countWords(rollUp.count, 'machine');
+  const counts = countsWords(rollUp);
+  // Each count is said once. On a phone the counts come before how many there are in all, which has no room beside them.
+  const shown = words === counts ? machines : html`<span class="only-wide">${machines} · </span>${counts}`;
+  return html`<span class="roll-up">${chip(page, tone, words)}<span class="muted roll-up-counts">${shown}</span></span>`;
+}
+
+/** `1 Enabled · 1 failed over`: only what there is. */
+function countsWords({ enabledCount, replicatingCount, movedCount }: RollUp): string {
   const counts = [
-    countWords(count, 'machine'),
-    `${enabledCount} Enabled`,
+    ...(enabledCount === 0 ? [] : [`${enabledCount} Enabled`]),
     ...(replicatingCount === 0 ? [] : [`${replicatingCount} replicating`]),
     ...(movedCount === 0 ? [] : [`${movedCount} failed over`]),
   ];
-  return html`<span class="roll-up"
-    >${chip(page, tone, words)}<span class="muted roll-up-counts">${counts.join(' · ')}</span></span
-  >`;
+  return counts.length === 0 ? '0 Enabled' : counts.join(' · ');
 }
 
 /** Green only when every machine that somebody enabled is protected where it runs. */
-function rollUpWords({ worst, needyCount, ...counts }: RollUp): { tone: Tone; words: string } {
+function rollUpWords(rollUp: RollUp): { tone: Tone; words: string } {
+  const { worst, needyCount, ...counts } = rollUp;
   if (worst !== 'none') {
     return { tone: urgencyTone(worst), words: `${needyCount} ${needyCount === 1 ? 'needs' : 'need'} attention` };
   }
-  if (counts.movedCount > 0) return { tone: 'moved', words: 'Failed over' };
+  if (counts.movedCount > 0) {
+    // Of one that was failed over, those beside it were not.
+    return { tone: 'moved', words: counts.movedCount === counts.count ? 'Failed over' : countsWords(rollUp) };
+  }
   if (counts.replicatingCount > 0) return { tone: 'working', words: 'Replicating' };
   return counts.enabledCount > 0 ? { tone: 'good', words: 'All well' } : { tone: 'none', words: 'Nothing Enabled' };
 }

@@ -18,15 +18,17 @@ export function pointPanel(page: Page, { detail, machine, ui }: PanelView): Temp
     <div class="point-panel" id="point-panel" tabindex="-1" role="region" aria-label="Picked recovery point">
       <div class="point-panel-head">
         ${stepButtons(page, detail.points, ui)}
-        ${point === undefined ? html`<p class="muted">${noPoint(ui, detail)}</p>` : pointTitle(page, point)}
+        ${point === undefined ? html`<p class="muted">${noPoint(ui, detail, machine)}</p>` : pointTitle(page, point)}
       </div>
       ${point === undefined ? nothing : pointBody(page, { point, machine, runs: runsByPoint(detail.runs).get(point.id) ?? [] })}
     </div>
   `;
 }
 
-function noPoint(ui: DetailUi, detail: MachineDetail): string {
+function noPoint(ui: DetailUi, detail: MachineDetail, { protection }: MachineView): string {
   if (ui.chosenPointId !== undefined) return `${ui.chosenPointId} is gone: it was older than the policy keeps.`;
+  // No drill starts from the points of a machine that was failed over.
+  if (protection.kind === 'failed-over') return '';
   return detail.points.length === 0 ? 'A drill needs a recovery point.' : 'Pick a point on the line to drill from it.';
 }
 

@@ -4,6 +4,7 @@ import type { MachineView, RunView } from '../../../protocol/control-api.ts';
 import { isUnattended, worstAlertsFirst } from '../../conversation/alert-cards.ts';
 import { isMineToDecide } from '../../conversation/approval-cards.ts';
 import { countWords } from '../../conversation/machine-cards.ts';
+import { enabledWords } from '../../conversation/machine-words.ts';
 import { myPart } from './approval-words.ts';
 import type { PageState } from './model.ts';
 
@@ -55,13 +56,12 @@ export function twinWords(site: OverviewView | undefined, { name, hostName }: Ma
 /** `3 sites · 42 hosts · 1000 machines · 961 Enabled` */
 export function siteWords(site: OverviewView): string {
   const siteCount = new Set(site.hosts.map((host) => host.siteName)).size;
-  const enabled = site.machines.filter((machine) => machine.protection.kind === 'protected').length;
   const parts = [
     countWords(siteCount, 'site'),
     countWords(site.hosts.length, 'host'),
     countWords(site.machines.length, 'machine'),
   ];
-  return [...parts, `${enabled} Enabled`].join(' · ');
+  return [...parts, enabledWords(site.machines)].join(' · ');
 }
 
 /** The name of the open page, for the tab. */

@@ -4,6 +4,7 @@ import type { MachineView } from '../../../protocol/control-api.ts';
 import { stateWords, type Urgency, urgencyOf } from '../../conversation/machine-words.ts';
 import { absoluteTime } from '../../conversation/time-words.ts';
 import { safeText } from '../../terminal/safe-text.ts';
+import { numbersWhole } from './card-text.ts';
 import { type IconName, icon } from './icons.ts';
 import type { Freshness } from './model.ts';
 import type { Page } from './page.ts';
@@ -17,7 +18,7 @@ export function chip(page: Page, tone: Tone, rawWords: string): TemplateResult {
   const asOf = asOfWords(page);
   const shown = asOf === undefined ? tone : 'unknown';
   const title = asOf === undefined ? words : `${words} · ${asOf}`;
-  return html`<span class="chip chip-${shown}" title=${title}>${icon(shapeOf(shown))}<span class="chip-words">${words}</span>${
+  return html`<span class="chip chip-${shown}" title=${title}>${icon(shapeOf(shown))}<span class="chip-words">${numbersWhole(words)}</span>${
     asOf === undefined ? nothing : html`<span class="visually-hidden"> (${asOf}, unknown now)</span>`
   }</span>`;
 }

@@ -112,6 +112,12 @@ describe('cards', () => {
       fc.property(approvals, (approval) => {
         const card = approvalCard(approval, nowMs);
         for (const one of [card, approvalDetailCard(approval, nowMs)]) check(one);
+        const own = approvalCard(approval, nowMs, approval.requestedBy);
+        check(own);
+        const ownLabels = (own.buttons ?? []).map((button) => button.label);
+        expect(ownLabels.includes('Withdraw')).toBe(approval.state === 'pending');
+        expect(ownLabels).not.toContain('Approve');
+        expect(own.text?.join(' ')).not.toContain('may not decide');
         const labels = (card.buttons ?? []).map((button) => button.label);
         expect(labels.includes('Approve')).toBe(approval.state === 'pending');
         const isEnded = !['pending', 'approved', 'executing'].includes(approval.state);

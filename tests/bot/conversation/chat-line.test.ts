@@ -125,13 +125,18 @@ describe('a line of chat', () => {
 
   it('a break-glass without its code opens the form for it, and the answers make the line', async () => {
     const { say, asked } = chat(async (call) =>
-      call.kind === 'plannedFailover' && call.body.code === undefined
+      call.kind === 'plannedFailover' && call.body.code === undefined && !call.body.dryRun
         ? refusal({ kind: 'step-up', message: 'A code is needed.' })
         : well.ask(call),
     );
     const line = 'failover vm-7 --planned --break-glass --confirm vm-7 --reason "site on fire"';
     const { form } = await say(line);
     expect(form).toMatchObject({ kind: 'approve', title: 'Break-glass', style: 'danger' });
+    expect(asked.map(({ call }) => ('body' in call ? call.body : call.kind))).toEqual([
+      expect.objectContaining({ dryRun: false, breakGlass: { typedName: 'vm-7' } }),
+      'whoami',
+      { machine: 'vm-7', reason: 'site on fire', dryRun: true },
+    ]);
     await say(lineOfForm('approve', form?.context ?? '', { code: '123456' }));
     expect(asked.at(-1)?.call).toMatchObject({ body: { code: '123456', breakGlass: { typedName: 'vm-7' } } });
   });

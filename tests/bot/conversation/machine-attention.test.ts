@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { statusCard } from '../../../bot/conversation/machine-cards.ts';
+import { machineCard, statusCard } from '../../../bot/conversation/machine-cards.ts';
 import type { MachineView } from '../../../protocol/control-api.ts';
 import { machine } from '../recorded-answers.ts';
 
@@ -11,9 +11,9 @@ const cardOf = (machines: readonly MachineView[]) => statusCard(machines, undefi
 
 test('a first copy that goes on is work and not trouble; one of which nothing is known needs attention', () => {
   const card = cardOf([firstCopy({ kind: 'unknown', message, isExpected: true })]);
-  expect(card).toMatchObject({ title: '1 machine · 0 Enabled', tone: 'working', text: [`vm-7: ${message}`] });
+  expect(card).toMatchObject({ title: '1 machine · 1 replicating', tone: 'working', text: [`vm-7: ${message}`] });
   const silent = cardOf([firstCopy({ kind: 'unknown', message: 'The agent has never been heard.' })]);
-  expect(silent).toMatchObject({ title: '1 machine · 0 Enabled · 1 needs attention', tone: 'warning' });
+  expect(silent).toMatchObject({ title: '1 machine · 1 replicating · 1 needs attention', tone: 'warning' });
 });
 
 test('a machine that was failed over needs nobody by itself, and is not green', () => {
@@ -28,4 +28,12 @@ test('a machine that was failed over needs nobody by itself, and is not green', 
   const health = { kind: 'warning', message: 'Failed over: it runs at dr-1.', isExpected: true } as const;
   const card = cardOf([machine('vm-7'), machine('vm-8', { protection: moved, health, lagMs: null })]);
   expect(card).toMatchObject({ title: '2 machines · 1 Enabled', tone: 'neutral' });
+});
+
+test('the card of a machine says its tags, and first the one that makes a planned failover wait for two persons', () => {
+  const tagsOf = (tags: string[]) =>
+    machineCard(machine('vm-7', { tags }), nowMs).fields?.find(({ label }) => label === 'Tags')?.value;
+  expect(tagsOf(['web', 'tier:0'])).toBe('tier:0 (two approvals), web');
+  expect(tagsOf(['tier:00', 'web'])).toBe('tier:00, web');
+  expect(tagsOf([])).toBeUndefined();
 });

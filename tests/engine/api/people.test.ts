@@ -305,7 +305,11 @@ describe('setting people up', () => {
     await linkTo('ada', 'U-ada');
     const inChat = await api.inChat('U-ada');
     const set = await inChat.post(chatRoutes.onCall, { persons: ['<@U-piet|piet>', 'ada', 'U-piet'] });
-    expect(set.body).toMatchObject({ message: 'ada set the on-call list: piet, then ada.' });
+    expect(set.body).toMatchObject({
+      message: expect.stringMatching(
+        /^ada set the on-call list: piet, then ada\. You put yourself on it: .* only after 24 h, from 20..-..-.. ..:..Z, unless another admin/,
+      ),
+    });
     const people = personView.array().parse((await ada.get(chatRoutes.people)).body);
     expect(people.find(({ name }) => name === 'piet')).toMatchObject({
       isOnCall: true,
