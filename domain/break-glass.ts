@@ -63,13 +63,13 @@ function refuseOffDuty(facts: BreakGlassFacts): SimpleDecision | undefined {
   if (!onCall.isSelfSet || onCall.sinceMs >= selfSetWaitMs) return undefined;
   const ago = formatDuration(Math.max(secondMs, onCall.sinceMs));
   const from = minuteWords(facts.nowMs + selfSetWaitMs - onCall.sinceMs);
-  const ask = `sk for an approval: \`failover ${machineName} --planned --reason …\`.`;
+  const line = `\`failover ${machineName} --planned --reason …\``;
   return {
     kind: 'refused',
     message: `You put yourself on the on-call list ${ago} ago, and nobody else has said that you are on call. You may go on alone from ${from}. Nothing was done.`,
     nextStep: facts.hasOtherAdmin
-      ? `Let another admin say it: \`oncall set ${person}\`. Or a${ask}`
-      : `There is no other admin who could say it. A${ask}`,
+      ? `Let another admin say it: \`oncall set ${person}\`. Or ask for an approval: ${line}.`
+      : `There is no other admin who could say it. Ask for an approval: ${line}.`,
   };
 }
 
